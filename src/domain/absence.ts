@@ -1,0 +1,30 @@
+/** A complete read of the provider's refunds in which an unclear attempt did not appear. */
+export interface AbsentRead {
+  readonly readAtMs: number;
+}
+
+export interface AbsenceBounds {
+  /** Until when the attempt's bytes may have left us. */
+  readonly sendByMs: number;
+  readonly providerTimeoutMs: number;
+  /** How long "not there" must hold. */
+  readonly quietMs: number;
+}
+
+const READS_MIN = 3;
+
+/** The instant from which "not there" begins to count: the call can no longer be under way on our side. */
+export function quietFromMs(bounds: AbsenceBounds): number {
+  return bounds.sendByMs + bounds.providerTimeoutMs;
+}
+
+/**
+ * True when the attempt is provably not there: at least three complete reads since the quiet time began, the last
+ * one no earlier than its end, and the attempt in none of them. `reads` are all complete reads since the claim.
+ */
+export function absenceProven(reads: readonly AbsentRead[], bounds: AbsenceBounds): boolean {
+  const from = quietFromMs(bounds);
+  const counted = reads.filter((read) => read.readAtMs >= from);
+  const last = Math.max(...counted.map((read) => read.readAtMs));
+  return counted.length >= READS_MIN && last >= from + bounds.quietMs;
+}
