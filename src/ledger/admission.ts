@@ -1,0 +1,287 @@
+import type { BrokenRule, EligibilityDecision } from '../domain/eligibility.js';
+import type { Payment, PaymentMethod } from '../domain/payment.js';
+import type { PaymentSnapshot } from '../domain/provider.js';
+import type { PendingReason, RefundReason } from '../domain/refund.js';
+import type { RefundWindow } from '../domain/window.js';
+import type { Database, LedgerTransaction } from './database.js';
+import { appendPaymentEvent, appendRefundEvent } from './event-chain.js';
+import { paymentFromRow } from './payment-row.js';
+import type { PaymentRow, RefundRow } from './refunds.js';
+import { bookExternal, standingOf, type Standing } from './standing.js';
+
+/** The key that is being decided, and by which run of the workflow. */
+export interface AskedKey {
+  readonly refundId: string;
+  readonly actor: string;
+  readonly idempotencyKey: string;
+  readonly fingerprint: string;
+  readonly requestId: string;
+  readonly runId: string;
+}
+
+export interface Admission extends AskedKey {
+  readonly reason: RefundReason;
+  readonly description: string | null;
+  readonly reference: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly payment: { readonly id: string } | { readonly register: NewPayment };
+  readonly reading: { readonly snapshot: PaymentSnapshot; readonly readAtMs: number } | null;
+  readonly policyVersion: string;
+  readonly nowMs: number;
+}
+
+export interface NewPayment {
+  readonly id: string;
+  readonly provider: string;
+  readonly providerPaymentId: string;
+  readonly providerPaymentReference: string | null;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly method: PaymentMethod;
+  readonly paidAtMs: number;
+}
+
+/** The parts of the decision that need rules, policy or hashing: given by the activity, run under the lock. */
+export interface AdmissionRules {
+  decide(payment: Payment, standing: Standing): EligibilityDecision;
+  window(payment: Payment): RefundWindow | null;
+  contentHash(payment: Payment, amountMinor: number): string;
+}
+
+export type AdmissionOutcome =
+  | { readonly kind: 'admitted'; readonly refund: RefundRow; readonly firstRequestId: string }
+  | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstRequestId: string }
+  | { readonly kind: 'replayed' | 'keyReused' }
+  | { readonly kind: 'duplicateReference'; readonly refundId: string };
+
+/**
+ * Decides and reserves in one transaction, under the payment's row lock, and stores the key's outcome beside it.
+ * Idempotent by run: the same run's repeat finds its own outcome; any other run is told that the key is decided.
+ */
+export async function admitRefund(db: Database, admission: Admission, rules: AdmissionRules): Promise<AdmissionOutcome> {
+  return db.transaction().execute(async (trx) => {
+    const decided = await decidedBefore(trx, admission);
+    if (decided) return decided;
+
+    const locked = await lockOrRegister(trx, admission);
+    // Somebody with the same key may have been first to this lock.
+    const decidedMeanwhile = await decidedBefore(trx, admission);
+    if (decidedMeanwhile) return decidedMeanwhile;
+
+    const duplicate = await liveReference(trx, locked.id, admission.reference);
+    if (duplicate) return { kind: 'duplicateReference', refundId: duplicate };
+
+    const standing = await standingOf(trx, locked);
+    const row = admission.reading ? await bookExternal(trx, locked, standing, admission.reading) : locked;
+    const payment = paymentFromRow(row);
+    const decision = rules.decide(payment, standing);
+
+    if (decision.broken.length > 0) {
+      await storeOutcome(trx, admission, decision.broken);
+      return { kind: 'refused', broken: decision.broken, firstRequestId: admission.requestId };
+    }
+    const refund = await reserve(trx, admission, payment, decision.amountMinor, rules);
+    await storeOutcome(trx, admission, null);
+    return { kind: 'admitted', refund, firstRequestId: admission.requestId };
+  });
+}
+
+/** A refusal that needs no payment: the provider is off, so nobody can say what the payment is. Final for its key. */
+export async function refuseUnread(
+  db: Database,
+  admission: AskedKey,
+  broken: readonly BrokenRule[],
+  nowMs: number,
+): Promise<Extract<AdmissionOutcome, { kind: 'refused' | 'replayed' | 'keyReused' }>> {
+  return db.transaction().execute(async (trx) => {
+    const decided = await decidedBefore(trx, admission);
+    if (decided?.kind === 'replayed' || decided?.kind === 'keyReused' || decided?.kind === 'refused') return decided;
+    await storeOutcome(trx, { ...admission, nowMs }, broken);
+    return { kind: 'refused', broken, firstRequestId: admission.requestId };
+  });
+}
+
+async function decidedBefore(trx: LedgerTransaction, admission: AskedKey): Promise<AdmissionOutcome | null> {
+  const stored = await trx
+    .selectFrom('idempotency')
+    .selectAll()
+    .where('actor', '=', admission.actor)
+    .where('key', '=', admission.idempotencyKey)
+    .executeTakeFirst();
+  if (!stored) return null;
+  if (stored.fingerprint !== admission.fingerprint) return { kind: 'keyReused' };
+  if (stored.admitting_run_id !== admission.runId) return { kind: 'replayed' };
+  if (stored.refusal) return { kind: 'refused', broken: stored.refusal, firstRequestId: stored.first_request_id };
+  const refund = await trx
+    .selectFrom('refunds')
+    .selectAll()
+    .where('id', '=', stored.refund_id)
+    .executeTakeFirstOrThrow();
+  return { kind: 'admitted', refund, firstRequestId: stored.first_request_id };
+}
+
+async function lockOrRegister(trx: LedgerTransaction, admission: Admission): Promise<PaymentRow> {
+  if ('register' in admission.payment) await registerRead(trx, admission.payment.register, admission);
+  const id = 'register' in admission.payment ? admission.payment.register.id : admission.payment.id;
+  return trx.selectFrom('payments').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+}
+
+/** A payment that nobody registered, with the facts that its provider showed. */
+async function registerRead(trx: LedgerTransaction, payment: NewPayment, admission: Admission): Promise<void> {
+  const inserted = await trx
+    .insertInto('payments')
+    .values({
+      id: payment.id,
+      provider: payment.provider,
+      provider_payment_id: payment.providerPaymentId,
+      provider_payment_reference: payment.providerPaymentReference,
+      amount_minor: payment.amountMinor,
+      currency: payment.currency,
+      method: payment.method,
+      paid_at: new Date(payment.paidAtMs),
+      reference: null,
+      metadata: '{}',
+      settled_at: null,
+      created_by: admission.actor,
+      created_at: new Date(admission.nowMs),
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  if (!inserted) return;
+  await appendPaymentEvent(trx, {
+    paymentId: payment.id,
+    type: 'payment_registered',
+    origin: 'service',
+    actor: admission.actor,
+    reason: 'read_from_provider',
+    requestId: admission.requestId,
+    occurredAtMs: admission.nowMs,
+    data: {
+      amount_minor: payment.amountMinor,
+      currency: payment.currency,
+      method: payment.method,
+      paid_at: new Date(payment.paidAtMs).toISOString(),
+    },
+  });
+}
+
+async function liveReference(
+  trx: LedgerTransaction,
+  paymentId: string,
+  reference: string | null,
+): Promise<string | null> {
+  if (reference === null) return null;
+  const live = await trx
+    .selectFrom('refunds')
+    .select('id')
+    .where('payment_id', '=', paymentId)
+    .where('reference', '=', reference)
+    .where('status', 'not in', ['failed', 'rejected', 'expired', 'canceled', 'reversed'])
+    .executeTakeFirst();
+  return live?.id ?? null;
+}
+
+async function reserve(
+  trx: LedgerTransaction,
+  admission: Admission,
+  payment: Payment,
+  amountMinor: number,
+  rules: AdmissionRules,
+): Promise<RefundRow> {
+  await trx
+    .updateTable('payments')
+    .set((set) => ({ reserved_minor: set('reserved_minor', '+', amountMinor) }))
+    .where('id', '=', payment.id)
+    .execute();
+  const window = rules.window(payment);
+  const pendingReason: PendingReason = 'validating';
+  const contentHash = rules.contentHash(payment, amountMinor);
+  const refund = await trx
+    .insertInto('refunds')
+    .values({
+      id: admission.refundId,
+      payment_id: payment.id,
+      provider: payment.provider,
+      amount_minor: amountMinor,
+      currency: payment.currency,
+      reason: admission.reason,
+      description: admission.description,
+      reference: admission.reference,
+      metadata: JSON.stringify(admission.metadata),
+      status: 'pending',
+      pending_reason: pendingReason,
+      failure_reason: null,
+      review_reason: null,
+      provider_refund_id: null,
+      provider_error: null,
+      evidence: null,
+      money: 'reserved',
+      requested_by: admission.actor,
+      request_id: admission.requestId,
+      content_hash: contentHash,
+      policy_version: admission.policyVersion,
+      refund_deadline: window ? new Date(window.deadlineMs) : null,
+      submit_before: window ? new Date(window.submitBeforeMs) : null,
+      last_looked_at: null,
+      created_at: new Date(admission.nowMs),
+      updated_at: new Date(admission.nowMs),
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  const end = await appendRefundEvent(
+    trx,
+    { id: refund.id, paymentId: payment.id, end: { sequence: 0, hash: '' } },
+    {
+      type: 'refund_created',
+      origin: 'service',
+      actor: admission.actor,
+      reason: admission.reason,
+      requestId: admission.requestId,
+      occurredAtMs: admission.nowMs,
+      data: {
+        status: 'pending',
+        pending_reason: pendingReason,
+        amount_minor: amountMinor,
+        currency: payment.currency,
+        content_hash: contentHash,
+        policy_version: admission.policyVersion,
+        provider_read: admission.reading
+          ? {
+              read_at: new Date(admission.reading.readAtMs).toISOString(),
+              provider_status: admission.reading.snapshot.providerStatus,
+              refunds: admission.reading.snapshot.refunds,
+            }
+          : null,
+        version: refund.version,
+      },
+    },
+  );
+  return trx
+    .updateTable('refunds')
+    .set({ event_sequence: end.sequence, event_hash: end.hash })
+    .where('id', '=', refund.id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+async function storeOutcome(
+  trx: LedgerTransaction,
+  admission: AskedKey & { readonly nowMs: number },
+  refusal: readonly BrokenRule[] | null,
+): Promise<void> {
+  await trx
+    .insertInto('idempotency')
+    .values({
+      actor: admission.actor,
+      key: admission.idempotencyKey,
+      fingerprint: admission.fingerprint,
+      refund_id: admission.refundId,
+      refusal: refusal ? JSON.stringify(refusal) : null,
+      admitting_run_id: admission.runId,
+      first_request_id: admission.requestId,
+      created_at: new Date(admission.nowMs),
+    })
+    .execute();
+}
+

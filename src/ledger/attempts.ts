@@ -1,0 +1,229 @@
+import type { Selectable } from 'kysely';
+import { absenceProven, type AbsenceBounds } from '../domain/absence.js';
+import { decideEligibility, type EligibilityFacts } from '../domain/eligibility.js';
+import { explainRefunds, findRefund, type OtherRefunds } from '../domain/matching.js';
+import type { PaymentSnapshot } from '../domain/provider.js';
+import type { FailureReason } from '../domain/refund.js';
+import type { Database, LedgerTransaction, Schema } from './database.js';
+import { paymentFromRow } from './payment-row.js';
+import { holdsLane } from './lanes.js';
+import { lockRefund, transition, type PaymentRow, type RefundRow } from './refunds.js';
+import { bookExternal, standingOf, type Standing } from './standing.js';
+
+/** What the provider showed at one instant, as it is kept beside the claim. */
+export type AttemptSnapshot = PaymentSnapshot & { readonly readAtMs: number };
+
+export type AttemptRow = Selectable<Schema['provider_attempts']>;
+
+export interface Claim {
+  readonly refundId: string;
+  readonly number: number;
+  readonly idempotencyKey: string;
+  readonly reading: AttemptSnapshot;
+  readonly needsLane: boolean;
+  /** Provider facts for the rules, which are checked once more under the lock. */
+  readonly rules: Pick<EligibilityFacts, 'capabilities' | 'providerEnabled' | 'window'>;
+  readonly sendByMs: number;
+  readonly nowMs: number;
+  /** The later of the workflow's clock and the worker's: the window follows it. */
+  readonly decisionMs: number;
+}
+
+export type ClaimOutcome =
+  | { readonly kind: 'claimed'; readonly attempt: AttemptRow }
+  /** The number is taken: a repeat, or another worker. It never sends by this claim. */
+  | { readonly kind: 'exists'; readonly attempt: AttemptRow }
+  /** An earlier attempt is open, or shows up after all: it must be resolved first. */
+  | { readonly kind: 'earlierOpen' }
+  /** The reading lacks what has settled here, or was cut. */
+  | { readonly kind: 'staleReading'; readonly why: string }
+  | { readonly kind: 'laneLost' }
+  | { readonly kind: 'ineligible'; readonly code: FailureReason; readonly detail: string }
+  | { readonly kind: 'refundClosed' };
+
+/**
+ * Claims one attempt before its call, with the reading that it will be recognised by. The unique row makes the call
+ * at-most-once, whatever the engine repeats.
+ */
+export async function claimAttempt(db: Database, claim: Claim): Promise<ClaimOutcome> {
+  return db.transaction().execute(async (trx) => {
+    const { payment, refund } = await lockRefund(trx, claim.refundId);
+    const attempts = await attemptsOf(trx, claim.refundId);
+    const existing = attempts.find((attempt) => attempt.number === claim.number);
+    if (existing) return { kind: 'exists', attempt: existing };
+    if (refund.status !== 'pending') return { kind: 'refundClosed' };
+    if (claim.number !== refund.attempt + 1) return { kind: 'earlierOpen' };
+
+    const standing = await standingOf(trx, payment);
+    if (await reopenEarlier(trx, attempts, claim.reading, standing)) return { kind: 'earlierOpen' };
+    if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) return { kind: 'laneLost' };
+
+    const stale = staleness(claim.reading, standing);
+    if (stale) return { kind: 'staleReading', why: stale };
+    const booked = await bookExternal(trx, payment, standing, { snapshot: claim.reading, readAtMs: claim.reading.readAtMs });
+    const broken = brokenRule(claim, refund, booked, standing);
+    if (broken) return { kind: 'ineligible', ...broken };
+
+    return { kind: 'claimed', attempt: await insertClaim(trx, claim, refund) };
+  });
+}
+
+/** Notes one more sending of a claimed attempt under its own key; only idempotent providers get here. */
+export async function noteRepeat(
+  db: Database,
+  repeat: { refundId: string; number: number; sendByMs: number; nowMs: number },
+): Promise<boolean> {
+  const noted = await db
+    .updateTable('provider_attempts')
+    .set((set) => ({
+      sends: set('sends', '+', 1),
+      last_sent_at: new Date(repeat.nowMs),
+      send_by: new Date(repeat.sendByMs),
+    }))
+    .where('refund_id', '=', repeat.refundId)
+    .where('number', '=', repeat.number)
+    .where('conclusion', 'is', null)
+    .executeTakeFirst();
+  return noted.numUpdatedRows === 1n;
+}
+
+export async function attemptsOf(db: Database | LedgerTransaction, refundId: string): Promise<AttemptRow[]> {
+  return db
+    .selectFrom('provider_attempts')
+    .selectAll()
+    .where('refund_id', '=', refundId)
+    .orderBy('number')
+    .execute();
+}
+
+/** The newest resort against a late effect: what was proven absent and is there after all is open again. */
+async function reopenEarlier(
+  trx: LedgerTransaction,
+  attempts: readonly AttemptRow[],
+  reading: AttemptSnapshot,
+  standing: Standing,
+): Promise<boolean> {
+  let open = false;
+  for (const attempt of attempts) {
+    if (attempt.conclusion === null || attempt.conclusion === 'landed') {
+      open = true;
+      continue;
+    }
+    if (attempt.conclusion === 'declined' || attempt.sends === 0) continue;
+    const match = findRefund(
+      {
+        amountMinor: attempt.amount_minor,
+        before: attempt.snapshot,
+        providerRefundId: attempt.provider_refund_id,
+        accepted: false,
+        onlyOneRefund: false,
+      },
+      reading,
+      othersOf(attempt, standing),
+    );
+    if (match.kind === 'absent' || match.kind === 'incomplete') continue;
+    await trx
+      .updateTable('provider_attempts')
+      .set({ conclusion: null, concluded_at: null, absent_reads: '[]' })
+      .where('refund_id', '=', attempt.refund_id)
+      .where('number', '=', attempt.number)
+      .execute();
+    open = true;
+  }
+  return open;
+}
+
+/** What the ledger knows of the payment's other refunds, for the matcher. */
+export function othersOf(attempt: AttemptRow, standing: Standing): OtherRefunds {
+  const others = standing.landed.filter((refund) => refund.refundId !== attempt.refund_id);
+  return {
+    claimedIds: new Set(others.flatMap((refund) => refund.providerRefundId ?? [])),
+    landedWithoutIdMinor: others
+      .filter((refund) => refund.providerRefundId === null && refund.concludedAtMs >= attempt.claimed_at.getTime())
+      .map((refund) => refund.amountMinor),
+    anotherIsOpen: standing.open.some((open) => open.refundId !== attempt.refund_id),
+  };
+}
+
+function staleness(reading: AttemptSnapshot, standing: Standing): string | null {
+  if (!reading.complete) return 'the list of refunds may be cut';
+  const { missing } = explainRefunds(reading.refunds, standing.landed);
+  // A payment that shows as refunded without entries lists nothing of anybody's.
+  if (missing.length > 0 && !(reading.refunds.length === 0 && reading.status === 'refunded')) {
+    return `${missing.length} settled refunds are not shown`;
+  }
+  return null;
+}
+
+function brokenRule(
+  claim: Claim,
+  refund: RefundRow,
+  row: PaymentRow,
+  standing: Standing,
+): { code: FailureReason; detail: string } | null {
+  const payment = paymentFromRow(row);
+  const othersOpenMinor = standing.open.reduce((sum, open) => sum + open.amountMinor, 0);
+  const decision = decideEligibility(
+    { amountMinor: refund.amount_minor, currency: refund.currency, expectedRefundableMinor: null },
+    {
+      ...claim.rules,
+      // What others merely reserved is judged at their own claim; what they may have moved counts.
+      payment: { ...payment, reservedMinor: othersOpenMinor },
+      snapshot: claim.reading,
+      unknownAtProvider: false,
+      liveRefunds: standing.liveRefunds - 1,
+      nowMs: claim.decisionMs,
+    },
+  );
+  const [first] = decision.broken;
+  return first ? { code: first.code as FailureReason, detail: first.detail } : null;
+}
+
+async function insertClaim(trx: LedgerTransaction, claim: Claim, refund: RefundRow): Promise<AttemptRow> {
+  const attempt = await trx
+    .insertInto('provider_attempts')
+    .values({
+      refund_id: refund.id,
+      number: claim.number,
+      payment_id: refund.payment_id,
+      amount_minor: refund.amount_minor,
+      idempotency_key: claim.idempotencyKey,
+      claimed_at: new Date(claim.nowMs),
+      send_by: new Date(claim.sendByMs),
+      snapshot: JSON.stringify(claim.reading),
+      sends: 1,
+      last_sent_at: new Date(claim.nowMs),
+      answer: null,
+      resend_after: null,
+      provider_refund_id: null,
+      evidence: null,
+      matched_by: null,
+      conclusion: null,
+      concluded_at: null,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  await transition(
+    trx,
+    refund,
+    { status: 'pending', pendingReason: 'provider_processing' },
+    {
+      type: 'attempt_claimed',
+      data: {
+        attempt: claim.number,
+        amount_minor: refund.amount_minor,
+        idempotency_key: claim.idempotencyKey,
+        send_by: new Date(claim.sendByMs).toISOString(),
+        shown_before: { provider_status: claim.reading.providerStatus, refunds: claim.reading.refunds },
+      },
+    },
+    claim.nowMs,
+    { attempt: claim.number },
+  );
+  return attempt;
+}
+
+/** Whether an unclear attempt is proven absent by the reads that the ledger itself holds. */
+export function isProvenAbsent(attempt: AttemptRow, bounds: Pick<AbsenceBounds, 'providerTimeoutMs' | 'quietMs'>): boolean {
+  return absenceProven(attempt.absent_reads, { ...bounds, sendByMs: attempt.send_by.getTime() });
+}

@@ -1,0 +1,163 @@
+import { Kysely, PostgresDialect, type ColumnType, type Generated, type Transaction } from 'kysely';
+import pg from 'pg';
+import type { ProviderError, SubmitOutcome } from '../domain/provider.js';
+import type { AbsentRead } from '../domain/absence.js';
+import type { Evidence, FailureReason, PendingReason, RefundReason, RefundStatus } from '../domain/refund.js';
+import type { PaymentMethod } from '../domain/payment.js';
+import type { AttemptSnapshot } from './attempts.js';
+import type { BrokenRule } from '../domain/eligibility.js';
+
+export type Database = Kysely<Schema>;
+export type LedgerTransaction = Transaction<Schema>;
+
+/** JSON columns are written as text, so that an array is never taken for a PostgreSQL array. */
+type Json<T> = ColumnType<T, string, string>;
+
+export interface Schema {
+  payments: {
+    id: string;
+    provider: string;
+    provider_payment_id: string;
+    provider_payment_reference: string | null;
+    amount_minor: number;
+    currency: string;
+    method: PaymentMethod;
+    paid_at: Date;
+    reference: string | null;
+    metadata: Json<Record<string, string>>;
+    refunded_minor: Generated<number>;
+    reserved_minor: Generated<number>;
+    external_minor: Generated<number>;
+    settled_at: Date | null;
+    created_by: string;
+    created_at: Date;
+  };
+  refunds: {
+    id: string;
+    payment_id: string;
+    provider: string;
+    amount_minor: number;
+    currency: string;
+    reason: RefundReason;
+    description: string | null;
+    reference: string | null;
+    metadata: Json<Record<string, string>>;
+    status: RefundStatus;
+    pending_reason: PendingReason | null;
+    failure_reason: FailureReason | null;
+    review_reason: string | null;
+    provider_refund_id: string | null;
+    provider_error: ColumnType<ProviderError | null, string | null, string | null>;
+    evidence: ColumnType<Evidence | null, string | null, string | null>;
+    money: 'reserved' | 'refunded' | 'released';
+    requested_by: string;
+    request_id: string;
+    content_hash: string;
+    policy_version: string;
+    refund_deadline: Date | null;
+    submit_before: Date | null;
+    attempt: Generated<number>;
+    last_looked_at: Date | null;
+    version: Generated<number>;
+    event_sequence: Generated<number>;
+    event_hash: Generated<string>;
+    created_at: Date;
+    updated_at: Date;
+  };
+  idempotency: {
+    actor: string;
+    key: string;
+    fingerprint: string;
+    refund_id: string;
+    refusal: ColumnType<readonly BrokenRule[] | null, string | null, string | null>;
+    admitting_run_id: string;
+    first_request_id: string;
+    created_at: Date;
+  };
+  refund_events: {
+    id: Generated<number>;
+    payment_id: string;
+    refund_id: string | null;
+    sequence: number;
+    type: string;
+    origin: 'service' | 'provider';
+    actor: string;
+    reason: string | null;
+    request_id: string | null;
+    occurred_at: Date;
+    data: Json<Record<string, unknown>>;
+    previous_hash: string;
+    hash: string;
+  };
+  provider_attempts: {
+    refund_id: string;
+    number: number;
+    payment_id: string;
+    amount_minor: number;
+    idempotency_key: string;
+    claimed_at: Date;
+    send_by: Date;
+    snapshot: Json<AttemptSnapshot>;
+    sends: Generated<number>;
+    last_sent_at: Date | null;
+    answer: ColumnType<SubmitOutcome | null, string | null, string | null>;
+    resend_after: Date | null;
+    provider_refund_id: string | null;
+    evidence: ColumnType<Evidence | null, string | null, string | null>;
+    matched_by: 'id' | 'amount' | 'status' | null;
+    absent_reads: ColumnType<readonly AbsentRead[], string | undefined, string>;
+    conclusion: 'landed' | 'declined' | 'not_sent' | 'absent' | null;
+    concluded_at: Date | null;
+  };
+  lanes: { payment_id: string; holder_refund_id: string; taken_at: Date };
+  lane_waiters: {
+    refund_id: string;
+    payment_id: string;
+    deadline: Date | null;
+    enqueued_at: Date;
+    seen_at: Date;
+  };
+  webhook_inbox: {
+    provider: string;
+    digest: string;
+    body: Buffer;
+    provider_payment_id: string | null;
+    deliveries: Generated<number>;
+    first_seen_at: Date;
+    last_seen_at: Date;
+  };
+  api_keys: {
+    id: string;
+    hash: string;
+    actor: string;
+    roles: string[];
+    created_at: Date;
+    revoked_at: Date | null;
+  };
+  provider_credentials: { owner: string; sealed: string; updated_at: Date };
+}
+
+const INT8_OID = 20;
+
+/** bigint columns as numbers: amounts stay far below 2^53, and one that does not is a bug to stop at. */
+function parseInt8(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError('a bigint column holds more than a safe integer');
+  return value;
+}
+
+export function openDatabase(url: string, options: { poolMax?: number } = {}): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.poolMax ?? 10,
+    connectionTimeoutMillis: 5_000,
+    statement_timeout: 15_000,
+    types: {
+      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+        oid === INT8_OID ? parseInt8 : (pg.types.getTypeParser(oid, format as 'text') as (text: string) => unknown),
+    },
+  });
+  // An idle connection that breaks is replaced on next use; without a listener it would end the process.
+  pool.on('error', () => undefined);
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+}

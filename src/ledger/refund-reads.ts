@@ -1,0 +1,133 @@
+import { sql, type Selectable } from 'kysely';
+import type { BrokenRule } from '../domain/eligibility.js';
+import { REFUND_STATUSES, isOpen, type RefundStatus } from '../domain/refund.js';
+import type { Database, Schema } from './database.js';
+import { pageOf, type Page, type PageRequest } from './page.js';
+
+/** A refund as the ledger holds it, with the provider's own id of its payment. */
+export type RefundRow = Selectable<Schema['refunds']> & { readonly provider_payment_id: string };
+export type EventRow = Selectable<Schema['refund_events']>;
+
+export interface RefundFilters {
+  readonly status: RefundStatus | null;
+  readonly provider: string | null;
+  readonly paymentId: string | null;
+  readonly reference: string | null;
+  readonly createdFromMs: number | null;
+  readonly createdBeforeMs: number | null;
+}
+
+export async function findRefund(db: Database, id: string): Promise<RefundRow | null> {
+  return (await refundsWithPayments(db).where('refunds.id', '=', id).executeTakeFirst()) ?? null;
+}
+
+/** Newest first. Null: the cursor names no refund. */
+export async function listRefunds(
+  db: Database,
+  filters: RefundFilters,
+  page: PageRequest,
+): Promise<Page<RefundRow> | null> {
+  let query = refundsWithPayments(db);
+  if (filters.status !== null) query = query.where('refunds.status', '=', filters.status);
+  if (filters.provider !== null) query = query.where('refunds.provider', '=', filters.provider);
+  if (filters.paymentId !== null) query = query.where('refunds.payment_id', '=', filters.paymentId);
+  if (filters.reference !== null) query = query.where('refunds.reference', '=', filters.reference);
+  if (filters.createdFromMs !== null) {
+    query = query.where('refunds.created_at', '>=', new Date(filters.createdFromMs));
+  }
+  if (filters.createdBeforeMs !== null) {
+    query = query.where('refunds.created_at', '<', new Date(filters.createdBeforeMs));
+  }
+  const cursor = page.cursor;
+  const direction = cursor?.side === 'before' ? 'asc' : 'desc';
+  if (cursor !== null) {
+    const at = await db
+      .selectFrom('refunds')
+      .select(['id', 'created_at'])
+      .where('id', '=', cursor.id)
+      .executeTakeFirst();
+    if (!at) return null;
+    const comparison = cursor.side === 'before' ? sql.raw('>') : sql.raw('<');
+    query = query.where(
+      sql<boolean>`(refunds.created_at, refunds.id) ${comparison} (${at.created_at}, ${at.id})`,
+    );
+  }
+  const rows = await query
+    .orderBy('refunds.created_at', direction)
+    .orderBy('refunds.id', direction)
+    .limit(page.limit + 1)
+    .execute();
+  return pageOf(rows, page);
+}
+
+/** The trail of one refund, or of a payment with all its refunds; oldest first. Null: the cursor is none of its events. */
+export async function listEvents(
+  db: Database,
+  of: { readonly refundId: string } | { readonly paymentId: string },
+  page: PageRequest,
+): Promise<Page<EventRow> | null> {
+  let query = db.selectFrom('refund_events').selectAll();
+  query =
+    'refundId' in of
+      ? query.where('refund_id', '=', of.refundId)
+      : query.where('payment_id', '=', of.paymentId);
+  const cursor = page.cursor;
+  if (cursor !== null) {
+    const id = Number(cursor.id);
+    if (!Number.isSafeInteger(id) || !(await query.where('id', '=', id).executeTakeFirst())) return null;
+    query = query.where('id', cursor.side === 'before' ? '<' : '>', id);
+  }
+  const rows = await query
+    .orderBy('id', cursor?.side === 'before' ? 'desc' : 'asc')
+    .limit(page.limit + 1)
+    .execute();
+  return pageOf(rows, page);
+}
+
+export interface StoredOutcome {
+  readonly fingerprint: string;
+  readonly refundId: string;
+  /** Null: admitted. */
+  readonly refusal: readonly BrokenRule[] | null;
+}
+
+/** What became of an idempotency key; null: nothing is stored under it. */
+export async function findOutcomeOfKey(
+  db: Database,
+  actor: string,
+  key: string,
+): Promise<StoredOutcome | null> {
+  const row = await db
+    .selectFrom('idempotency')
+    .select(['fingerprint', 'refund_id', 'refusal'])
+    .where('actor', '=', actor)
+    .where('key', '=', key)
+    .executeTakeFirst();
+  return row ? { fingerprint: row.fingerprint, refundId: row.refund_id, refusal: row.refusal } : null;
+}
+
+/** The refunds of a payment that a word from its provider may concern. */
+export async function findOpenRefundIds(
+  db: Database,
+  provider: string,
+  canonicalPaymentId: string,
+): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom('refunds')
+    .innerJoin('payments', 'payments.id', 'refunds.payment_id')
+    .select('refunds.id')
+    .where('payments.provider', '=', provider)
+    .where('payments.provider_payment_id', '=', canonicalPaymentId)
+    .where('refunds.status', 'in', REFUND_STATUSES.filter(isOpen))
+    .orderBy('refunds.created_at')
+    .execute();
+  return rows.map((row) => row.id);
+}
+
+function refundsWithPayments(db: Database) {
+  return db
+    .selectFrom('refunds')
+    .innerJoin('payments', 'payments.id', 'refunds.payment_id')
+    .selectAll('refunds')
+    .select('payments.provider_payment_id');
+}

@@ -1,0 +1,137 @@
+import type { Selectable } from 'kysely';
+import type { ProviderError } from '../domain/provider.js';
+import {
+  mayFollow,
+  type Evidence,
+  type FailureReason,
+  type PendingReason,
+  type RefundStatus,
+} from '../domain/refund.js';
+import type { Database, LedgerTransaction, Schema } from './database.js';
+import { appendRefundEvent, type TrailEvent } from './event-chain.js';
+
+export type RefundRow = Selectable<Schema['refunds']>;
+export type PaymentRow = Selectable<Schema['payments']>;
+
+/** Who writes when no person asked: the workflow's own steps. */
+export const SERVICE_ACTOR = 'estorno';
+
+export type StatusChange =
+  | { readonly status: 'pending'; readonly pendingReason: PendingReason }
+  | { readonly status: 'review'; readonly reviewReason: string }
+  | { readonly status: 'succeeded'; readonly evidence: Evidence }
+  | { readonly status: 'failed'; readonly failureReason: FailureReason; readonly providerError: ProviderError | null };
+
+export async function loadRefund(db: Database, refundId: string): Promise<{ payment: PaymentRow; refund: RefundRow }> {
+  const refund = await db.selectFrom('refunds').selectAll().where('id', '=', refundId).executeTakeFirstOrThrow();
+  const payment = await db
+    .selectFrom('payments')
+    .selectAll()
+    .where('id', '=', refund.payment_id)
+    .executeTakeFirstOrThrow();
+  return { payment, refund };
+}
+
+/** Locks the payment, then the refund: always in this order, so that no two steps wait for each other. */
+export async function lockRefund(
+  trx: LedgerTransaction,
+  refundId: string,
+): Promise<{ payment: PaymentRow; refund: RefundRow }> {
+  const { payment_id: paymentId } = await trx
+    .selectFrom('refunds')
+    .select('payment_id')
+    .where('id', '=', refundId)
+    .executeTakeFirstOrThrow();
+  const payment = await trx
+    .selectFrom('payments')
+    .selectAll()
+    .where('id', '=', paymentId)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  const refund = await trx
+    .selectFrom('refunds')
+    .selectAll()
+    .where('id', '=', refundId)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  return { payment, refund };
+}
+
+/**
+ * The one way in which a refund changes: compare-and-set on its version, with the event in the same transaction.
+ * @throws when the status may not follow, or somebody else wrote in between: both are bugs, not outcomes.
+ */
+export async function transition(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  change: StatusChange,
+  event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
+  nowMs: number,
+  columns: { money?: RefundRow['money']; attempt?: number; provider_refund_id?: string | null } = {},
+): Promise<RefundRow> {
+  if (!mayFollow(refund.status, change.status)) {
+    throw new Error(`a ${refund.status} refund can't become ${change.status}`);
+  }
+  const version = refund.version + 1;
+  const end = await appendRefundEvent(
+    trx,
+    { id: refund.id, paymentId: refund.payment_id, end: { sequence: refund.event_sequence, hash: refund.event_hash } },
+    {
+      origin: 'service',
+      actor: SERVICE_ACTOR,
+      reason: null,
+      requestId: null,
+      ...event,
+      occurredAtMs: nowMs,
+      data: { ...event.data, status: change.status, ...detailOf(change), version },
+    },
+  );
+  const written = await trx
+    .updateTable('refunds')
+    .set({
+      status: change.status,
+      pending_reason: change.status === 'pending' ? change.pendingReason : null,
+      failure_reason: change.status === 'failed' ? change.failureReason : null,
+      review_reason: change.status === 'review' ? change.reviewReason : null,
+      ...(change.status === 'succeeded' ? { evidence: JSON.stringify(change.evidence), provider_error: null } : {}),
+      ...(change.status === 'failed' && change.providerError
+        ? { provider_error: JSON.stringify(change.providerError) }
+        : {}),
+      ...columns,
+      version,
+      event_sequence: end.sequence,
+      event_hash: end.hash,
+      updated_at: new Date(nowMs),
+    })
+    .where('id', '=', refund.id)
+    .where('version', '=', refund.version)
+    .returningAll()
+    .executeTakeFirst();
+  if (!written) throw new Error(`refund ${refund.id} changed under a transition`);
+  return written;
+}
+
+/** Shows why a pending refund waits; silent where it says so already. */
+export async function showPending(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  pendingReason: PendingReason,
+  event: Pick<TrailEvent, 'type' | 'data'>,
+  nowMs: number,
+): Promise<RefundRow> {
+  if (refund.status !== 'pending' || refund.pending_reason === pendingReason) return refund;
+  return transition(trx, refund, { status: 'pending', pendingReason }, event, nowMs);
+}
+
+function detailOf(change: StatusChange): Record<string, unknown> {
+  switch (change.status) {
+    case 'pending':
+      return { pending_reason: change.pendingReason };
+    case 'review':
+      return { review_reason: change.reviewReason };
+    case 'succeeded':
+      return { evidence: change.evidence };
+    case 'failed':
+      return { failure_reason: change.failureReason, provider_error: change.providerError };
+  }
+}
