@@ -1,0 +1,241 @@
+import { Context } from '@temporalio/activity';
+import { decideEligibility } from '../src/domain/eligibility.js';
+import type { Payment } from '../src/domain/payment.js';
+import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../src/domain/provider.js';
+import type { SagaTerms } from '../src/domain/saga.js';
+import { refundWindow, type RefundWindow } from '../src/domain/window.js';
+import { admitRefund, refuseUnread, type Admission, type AdmissionRules, type NewPayment } from '../src/ledger/admission.js';
+import { findPayment, findPaymentAtProvider } from '../src/ledger/payments.js';
+import { referenceOf } from '../src/ledger/payment-row.js';
+import type { RefundRow } from '../src/ledger/refunds.js';
+import { contentHashOf } from '../src/signing/content-hash.js';
+import { paymentIdOf } from '../src/signing/refund-id.js';
+import type { Envelope } from '../workflows/messages.js';
+import type { ActivityDeps, EnabledProvider } from './deps.js';
+import type { AdmissionVerdict, AdmitResult, RefundRequest, RefundStart } from './interface.js';
+
+/** The client waits for this reading; past it a registered payment is decided from the ledger. */
+const READ_AT_ADMISSION_MS = 3_000;
+
+type Refused = Exclude<AdmissionVerdict, { kind: 'admitted' }>;
+/** What is refunded, found in the ledger or read from the provider, with what the provider shows of it. */
+type Subject =
+  | {
+      readonly kind: 'subject';
+      readonly payment: Admission['payment'];
+      readonly reading: Admission['reading'];
+      readonly unknownAtProvider: boolean;
+    }
+  | { readonly kind: 'refused'; readonly verdict: Refused };
+
+/** Reads the payment, decides every rule, reserves: one local activity, one transaction, one verdict. */
+export async function admit(deps: ActivityDeps, { body: start }: Envelope<RefundStart>): Promise<AdmitResult> {
+  if (deps.nowMs() > start.admitUntilMs) return { verdict: { kind: 'tooLate' } };
+
+  const subject = await subjectOf(deps, start);
+  if (subject.kind === 'refused') return { verdict: subject.verdict };
+
+  const nowMs = deps.nowMs();
+  const outcome = await admitRefund(
+    deps.db,
+    {
+      refundId: start.refundId,
+      actor: start.actor,
+      idempotencyKey: start.idempotencyKey,
+      fingerprint: start.fingerprint,
+      requestId: start.requestId,
+      runId: runId(),
+      reason: start.request.reason,
+      description: start.request.description,
+      reference: start.request.reference,
+      metadata: start.request.metadata,
+      payment: subject.payment,
+      reading: subject.reading,
+      policyVersion: deps.policy.version,
+      nowMs,
+    },
+    rulesOf(deps, start, subject, nowMs),
+  );
+  switch (outcome.kind) {
+    case 'admitted':
+      return {
+        verdict: { kind: 'admitted', refundId: outcome.refund.id, firstRequestId: outcome.firstRequestId },
+        terms: termsOf(deps, outcome.refund),
+      };
+    case 'refused':
+      return { verdict: { kind: 'refused', broken: outcome.broken, firstRequestId: outcome.firstRequestId } };
+    case 'replayed':
+    case 'keyReused':
+      return { verdict: { kind: outcome.kind } };
+    case 'duplicateReference':
+      return {
+        verdict: { kind: 'duplicateReference', detail: `The refund ${outcome.refundId} has this reference.` },
+      };
+  }
+}
+
+async function subjectOf(deps: ActivityDeps, start: RefundStart): Promise<Subject> {
+  const { payment: asked } = start.request;
+  const registered =
+    'paymentId' in asked
+      ? await findPayment(deps.db, asked.paymentId)
+      : await findPaymentAtProvider(deps.db, asked.provider, asked.providerPaymentId);
+  if (registered) return registeredSubject(deps, registered);
+  if ('paymentId' in asked) return refused({ kind: 'paymentNotFound', detail: 'No such payment is registered.' });
+  return unregisteredSubject(deps, start, asked);
+}
+
+async function registeredSubject(deps: ActivityDeps, payment: Payment): Promise<Subject> {
+  const { provider } = providerNamed(deps, payment.provider);
+  const readAtMs = deps.nowMs();
+  const read = provider ? await readBounded(provider, referenceOf(payment)) : null;
+  return {
+    kind: 'subject',
+    payment: { id: payment.id },
+    reading: read?.kind === 'found' ? { snapshot: read.snapshot, readAtMs } : null,
+    unknownAtProvider: read?.kind === 'notFound',
+  };
+}
+
+async function unregisteredSubject(
+  deps: ActivityDeps,
+  start: RefundStart,
+  asked: Extract<RefundRequest['payment'], { provider: string }>,
+): Promise<Subject> {
+  const { provider, definition } = providerNamed(deps, asked.provider);
+  if (!provider) {
+    const detail = `The provider ${asked.provider} is not enabled.`;
+    const broken = [{ code: 'provider_not_enabled' as const, detail, pointer: '' }];
+    return refused(await refuseUnread(deps.db, { ...start, runId: runId() }, broken, deps.nowMs()));
+  }
+  const readAtMs = deps.nowMs();
+  const reference = { ...asked, providerPaymentReference: null, paymentId: null, paidAtMs: null };
+  const read = await readBounded(provider, reference);
+  switch (read.kind) {
+    case 'found': {
+      const register = newPayment(asked, read.snapshot, definition.capabilities.defaultMethod);
+      if (!register) {
+        return refused({
+          kind: 'paymentNotFound',
+          detail: 'The provider does not show all facts of this payment: register it first.',
+        });
+      }
+      return {
+        kind: 'subject',
+        payment: { register },
+        reading: { snapshot: read.snapshot, readAtMs },
+        unknownAtProvider: false,
+      };
+    }
+    case 'notFound':
+      return refused({ kind: 'paymentNotFound', detail: 'Neither we nor the provider know this payment.' });
+    case 'unavailable':
+    case 'unreadable':
+      return refused({ kind: 'providerUnavailable', detail: 'The payment is not registered, and the provider can’t be read now.' });
+  }
+}
+
+/** Null where a fact is missing that would have to be guessed. */
+function newPayment(
+  asked: { provider: string; providerPaymentId: string },
+  snapshot: PaymentSnapshot,
+  defaultMethod: Payment['method'],
+): NewPayment | null {
+  if (snapshot.amountMinor === null || snapshot.amountMinor === 0 || snapshot.paidAtMs === null) return null;
+  return {
+    id: paymentIdOf(asked.provider, asked.providerPaymentId),
+    provider: asked.provider,
+    providerPaymentId: asked.providerPaymentId,
+    providerPaymentReference: snapshot.providerPaymentReference,
+    amountMinor: snapshot.amountMinor,
+    currency: snapshot.currency ?? 'BRL',
+    method: snapshot.method ?? defaultMethod,
+    paidAtMs: snapshot.paidAtMs,
+  };
+}
+
+function rulesOf(
+  deps: ActivityDeps,
+  start: RefundStart,
+  subject: Extract<Subject, { kind: 'subject' }>,
+  nowMs: number,
+): AdmissionRules {
+  const shownPaidAtMs = subject.reading?.snapshot.paidAtMs ?? null;
+  const window = (payment: Payment): RefundWindow | null => windowOf(deps, payment, shownPaidAtMs);
+  return {
+    window,
+    decide: (payment, standing) => {
+      const { definition, provider } = providerNamed(deps, payment.provider);
+      return decideEligibility(start.request, {
+        payment,
+        capabilities: definition.capabilities,
+        providerEnabled: provider !== null,
+        snapshot: subject.reading?.snapshot ?? null,
+        unknownAtProvider: subject.unknownAtProvider,
+        window: window(payment),
+        liveRefunds: standing.liveRefunds,
+        nowMs,
+      });
+    },
+    contentHash: (payment, amountMinor) =>
+      contentHashOf({
+        refundId: start.refundId,
+        provider: payment.provider,
+        providerPaymentId: payment.providerPaymentId,
+        amountMinor,
+        currency: payment.currency,
+        reason: start.request.reason,
+        requestedBy: start.actor,
+        policyVersion: deps.policy.version,
+      }),
+  };
+}
+
+/** The earlier of the two payment times counts: providers cut and shift theirs, merchants mistype theirs. */
+export function windowOf(deps: ActivityDeps, payment: Payment, shownPaidAtMs: number | null): RefundWindow | null {
+  return refundWindow(payment.method, Math.min(payment.paidAtMs, shownPaidAtMs ?? Infinity), deps.policy.window);
+}
+
+export function providerNamed(deps: ActivityDeps, name: string): EnabledProvider {
+  const entry = deps.providers.get(name);
+  if (!entry) throw new Error(`no provider is called ${name}`);
+  return entry;
+}
+
+async function readBounded(
+  provider: NonNullable<EnabledProvider['provider']>,
+  reference: PaymentReference,
+): Promise<PaymentRead> {
+  return provider.readPayment(reference, AbortSignal.timeout(READ_AT_ADMISSION_MS));
+}
+
+function runId(): string {
+  const execution = Context.current().info.workflowExecution;
+  if (!execution) throw new Error('admission belongs to a workflow');
+  return execution.runId;
+}
+
+function termsOf(deps: ActivityDeps, refund: RefundRow): SagaTerms {
+  const { capabilities } = providerNamed(deps, refund.provider).definition;
+  return {
+    provider: refund.provider,
+    paymentId: refund.payment_id,
+    amountMinor: refund.amount_minor,
+    currency: refund.currency,
+    needsLane: !capabilities.idempotentSubmit,
+    idempotentSubmit: capabilities.idempotentSubmit,
+    submitBeforeMs: refund.submit_before?.getTime() ?? null,
+    quietMs: deps.timings.providerQuietMs,
+    pollMs: deps.timings.confirmPollMs,
+    pollMaxMs: deps.timings.confirmPollMaxMs,
+    retryMaxMs: deps.timings.retryMaxMs,
+    insufficientBalanceWaitMs: deps.policy.insufficientBalanceWaitMs,
+    providerUnavailableWaitMs: deps.policy.providerUnavailableWaitMs,
+    processingReviewAfterMs: deps.policy.processingReviewAfterMs,
+    unknownReviewAfterMs: deps.policy.outcomeUnknownReviewAfterMs,
+  };
+}
+
+function refused(verdict: Refused): Subject {
+  return { kind: 'refused', verdict };
+}

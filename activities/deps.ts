@@ -1,0 +1,28 @@
+import type { Policy } from '../src/domain/policy.js';
+import type { RefundProvider } from '../src/domain/provider.js';
+import type { Database } from '../src/ledger/database.js';
+import type { ProviderDefinition } from '../src/providers/definition.js';
+
+/** What activities close over; built once by the worker's wiring. */
+export interface ActivityDeps {
+  readonly db: Database;
+  readonly providers: ReadonlyMap<string, EnabledProvider>;
+  readonly policy: Policy;
+  readonly timings: Timings;
+  readonly nowMs: () => number;
+  readonly log: { error(fields: Record<string, unknown>, message: string): void; warn(fields: Record<string, unknown>, message: string): void };
+}
+
+export interface EnabledProvider {
+  readonly definition: ProviderDefinition;
+  /** Null while the provider's credentials are not set. */
+  readonly provider: RefundProvider | null;
+}
+
+export interface Timings {
+  readonly providerTimeoutMs: number;
+  readonly providerQuietMs: number;
+  readonly confirmPollMs: number;
+  readonly confirmPollMaxMs: number;
+  readonly retryMaxMs: number;
+}

@@ -1,0 +1,41 @@
+import { admit } from './admission.activity.js';
+import type { ActivityDeps } from './deps.js';
+import { withFailures } from './failures.js';
+import type { LedgerActivities, ProviderActivities } from './interface.js';
+import { compensate, review, settle, takeLane } from './ledger.activity.js';
+import { look, watch } from './look.activity.js';
+import { submit } from './submit.activity.js';
+
+/** The activities of the refund workflow's own task queue. */
+export function createLedgerActivities(deps: ActivityDeps): LedgerActivities {
+  const bind = binder(deps);
+  return {
+    admit: bind('admit', admit),
+    takeLane: bind('takeLane', takeLane),
+    settle: bind('settle', settle),
+    compensate: bind('compensate', compensate),
+    review: bind('review', review),
+  };
+}
+
+/** The activities of each provider's task queue. */
+export function createProviderActivities(deps: ActivityDeps): ProviderActivities {
+  const bind = binder(deps);
+  return {
+    submit: bind('submit', submit),
+    look: bind('look', look),
+    watch: bind('watch', watch),
+  };
+}
+
+function binder(deps: ActivityDeps) {
+  return <Input, Result>(
+    name: string,
+    activity: (deps: ActivityDeps, input: Input) => Promise<Result>,
+  ): ((input: Input) => Promise<Result>) =>
+    withFailures(
+      name,
+      (input: Input) => activity(deps, input),
+      (err, failed) => deps.log.error({ err, activity: failed }, 'an activity failed'),
+    );
+}

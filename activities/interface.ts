@@ -1,0 +1,76 @@
+import type { BrokenRule } from '../src/domain/eligibility.js';
+import type { EvidenceSource, FailureReason, RefundReason, RefundStatus } from '../src/domain/refund.js';
+import type { LookResult, SagaTerms, SubmitResult } from '../src/domain/saga.js';
+import type { Envelope } from '../workflows/messages.js';
+
+/** Steps in the ledger: local, short, safe to repeat. */
+export interface LedgerActivities {
+  admit(start: Envelope<RefundStart>): Promise<AdmitResult>;
+  takeLane(input: { refundId: string }): Promise<{ kind: 'taken' } | { kind: 'busy'; behindRefundId: string }>;
+  settle(input: { refundId: string }): Promise<ClosingResult>;
+  compensate(input: { refundId: string; reason: FailureReason }): Promise<ClosingResult>;
+  review(input: { refundId: string; why: string }): Promise<void>;
+}
+
+/** Steps at the provider: remote, on its own task queue. `nowMs` is the workflow's clock. */
+export interface ProviderActivities {
+  submit(input: { refundId: string; attempt: number; nowMs: number }): Promise<SubmitActivityResult>;
+  look(input: { refundId: string; source: EvidenceSource }): Promise<LookResult>;
+  /** Looks again and again by its retries; ends when something is decided, or at `untilMs`. */
+  watch(input: { refundId: string; untilMs: number }): Promise<LookResult>;
+}
+
+export interface SubmitActivityResult {
+  readonly result: SubmitResult;
+  /** Who waits for the lane that this gave back. */
+  readonly wakeRefundId: string | null;
+}
+
+export type ClosingResult =
+  | { readonly kind: 'closed'; readonly status: RefundStatus; readonly wakeRefundId: string | null }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** What the front door asks for: validated, with everything that admission needs and nothing secret. */
+export interface RefundStart {
+  readonly refundId: string;
+  readonly actor: string;
+  readonly idempotencyKey: string;
+  /** Over the validated body: the same key with another one is refused. */
+  readonly fingerprint: string;
+  readonly requestId: string;
+  /** An admission that begins later stores nothing. */
+  readonly admitUntilMs: number;
+  readonly request: RefundRequest;
+}
+
+export interface RefundRequest {
+  /** Ours, or the provider's own id (canonical): exactly one of the two. */
+  readonly payment:
+    | { readonly paymentId: string }
+    | { readonly provider: string; readonly providerPaymentId: string };
+  /** Null: all that is refundable. */
+  readonly amountMinor: number | null;
+  readonly currency: string | null;
+  readonly reason: RefundReason;
+  readonly description: string | null;
+  readonly reference: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly expectedRefundableMinor: number | null;
+}
+
+/** The first verdict, as the front door answers it. */
+export type AdmissionVerdict =
+  | { readonly kind: 'admitted'; readonly refundId: string; readonly firstRequestId: string }
+  | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstRequestId: string }
+  /** An earlier run decided this key: the ledger has its answer. */
+  | { readonly kind: 'replayed' }
+  | { readonly kind: 'keyReused' }
+  | { readonly kind: 'paymentNotFound'; readonly detail: string }
+  | { readonly kind: 'duplicateReference'; readonly detail: string }
+  | { readonly kind: 'providerUnavailable'; readonly detail: string }
+  /** `admitUntilMs` passed before the ledger could be asked. */
+  | { readonly kind: 'tooLate' };
+
+export type AdmitResult =
+  | { readonly verdict: Extract<AdmissionVerdict, { kind: 'admitted' }>; readonly terms: SagaTerms }
+  | { readonly verdict: Exclude<AdmissionVerdict, { kind: 'admitted' }> };

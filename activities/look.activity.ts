@@ -1,0 +1,65 @@
+import { heartbeat } from '@temporalio/activity';
+import type { EvidenceSource } from '../src/domain/refund.js';
+import type { LookResult } from '../src/domain/saga.js';
+import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
+import { lookNeeded, noteLook, recordLook } from '../src/ledger/outcomes.js';
+import { loadRefund } from '../src/ledger/refunds.js';
+import { providerNamed } from './admission.activity.js';
+import type { ActivityDeps } from './deps.js';
+import { notDecidedYet } from './failures.js';
+
+/** Reads the provider once and stores what that says of the refund's last attempt. */
+export async function look(
+  deps: ActivityDeps,
+  input: { refundId: string; source: EvidenceSource },
+): Promise<LookResult> {
+  const known = await lookNeeded(deps.db, input.refundId);
+  if (known) return known;
+  const { refund, payment } = await loadRefund(deps.db, input.refundId);
+  const { provider } = providerNamed(deps, refund.provider);
+  if (!provider) return { kind: 'unavailable', retryAfterMs: null };
+
+  const readAtMs = deps.nowMs();
+  const signal = AbortSignal.timeout(3 * deps.timings.providerTimeoutMs);
+  const read = await provider.readPayment(referenceOf(paymentFromRow(payment)), signal);
+  if (read.kind !== 'found') {
+    await noteLook(deps.db, refund.id, deps.nowMs());
+    if (read.kind !== 'unavailable') {
+      deps.log.warn({ refundId: refund.id, provider: refund.provider, read }, 'a reading at the provider is of no use');
+    }
+    return { kind: 'unavailable', retryAfterMs: read.kind === 'unavailable' ? read.retryAfterMs : null };
+  }
+  const result = await recordLook(deps.db, {
+    refundId: refund.id,
+    reading: { ...read.snapshot, readAtMs },
+    source: input.source,
+    onlyOneRefund: provider.capabilities.partials !== 'many',
+    bounds: { providerTimeoutMs: deps.timings.providerTimeoutMs, quietMs: deps.timings.providerQuietMs },
+    nowMs: deps.nowMs(),
+  });
+  if (result.kind === 'unknownStatus') {
+    deps.log.error({ refundId: refund.id, provider: refund.provider, status: result.providerStatus }, 'a refund status that no document lists');
+  }
+  return result;
+}
+
+/** One look of the long silence; undecided, it fails so that the engine's retry is the next one. */
+export async function watch(deps: ActivityDeps, input: { refundId: string; untilMs: number }): Promise<LookResult> {
+  heartbeat();
+  const result = await look(deps, { refundId: input.refundId, source: 'poll' });
+  switch (result.kind) {
+    case 'landed':
+    case 'rejected':
+    case 'unknownStatus':
+    case 'cannotTell':
+    case 'otherAmount':
+    case 'notSent':
+      return result;
+    case 'processing':
+    case 'unclear':
+    case 'absent':
+    case 'unavailable':
+      if (deps.nowMs() >= input.untilMs) return result;
+      throw notDecidedYet();
+  }
+}

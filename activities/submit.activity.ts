@@ -1,0 +1,213 @@
+import { activityInfo, heartbeat } from '@temporalio/activity';
+import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
+import { assertNever } from '../src/domain/errors.js';
+import { claimAttempt, attemptsOf, noteRepeat, type AttemptRow, type ClaimOutcome } from '../src/ledger/attempts.js';
+import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
+import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/outcomes.js';
+import { loadRefund, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
+import { providerNamed, windowOf } from './admission.activity.js';
+import type { ActivityDeps } from './deps.js';
+import type { SubmitActivityResult } from './interface.js';
+
+/** From the claim until the bytes must have left: past it the claim is void. A quick provider is given less. */
+const SEND_WITHIN_MS_MAX = 2_000;
+/** PicPay documents no retention for its keys; a day is what we trust. */
+const REPEAT_FOR_MS = 24 * 3_600_000;
+/** A heartbeat costs nothing in history but counts as an action: only calls that last send any. */
+const HEARTBEAT_EVERY_MS = 3_000;
+
+interface Subject {
+  readonly refund: RefundRow;
+  readonly payment: PaymentRow;
+  readonly number: number;
+  /** The later of the workflow's clock and ours: windows follow it. */
+  readonly decisionMs: number;
+}
+
+/** Looks once more, claims the attempt, calls once, and stores the classified answer before it returns. */
+export async function submit(
+  deps: ActivityDeps,
+  input: { refundId: string; attempt: number; nowMs: number },
+): Promise<SubmitActivityResult> {
+  return whileBeating(async () => {
+    const { refund, payment } = await loadRefund(deps.db, input.refundId);
+    const subject = { refund, payment, number: input.attempt, decisionMs: Math.max(input.nowMs, deps.nowMs()) };
+    const { provider } = providerNamed(deps, refund.provider);
+    if (!provider) return postpone(deps, subject, 'provider_unavailable', 'provider_off', 'The provider is not enabled.', null);
+
+    const existing = (await attemptsOf(deps.db, refund.id)).find((attempt) => attempt.number === input.attempt);
+    if (existing) return continueClaimed(deps, provider, subject, existing);
+
+    const reference = referenceOf(paymentFromRow(payment));
+    const readAtMs = deps.nowMs();
+    const read = await provider.readPayment(reference, AbortSignal.timeout(3 * deps.timings.providerTimeoutMs));
+    if (read.kind !== 'found') return unread(deps, subject, read);
+
+    const nowMs = deps.nowMs();
+    const claimed = await claimAttempt(deps.db, {
+      refundId: refund.id,
+      number: input.attempt,
+      idempotencyKey: `${refund.id.replace('_', '-')}-${input.attempt}`,
+      reading: { ...read.snapshot, readAtMs },
+      needsLane: !provider.capabilities.idempotentSubmit,
+      rules: {
+        capabilities: provider.capabilities,
+        providerEnabled: true,
+        window: windowOf(deps, paymentFromRow(payment), read.snapshot.paidAtMs),
+      },
+      sendByMs: nowMs + sendWithinMs(deps),
+      nowMs,
+      decisionMs: subject.decisionMs,
+    });
+    return afterClaim(deps, provider, subject, claimed);
+  });
+}
+
+async function afterClaim(
+  deps: ActivityDeps,
+  provider: RefundProvider,
+  subject: Subject,
+  claimed: ClaimOutcome,
+): Promise<SubmitActivityResult> {
+  switch (claimed.kind) {
+    case 'claimed':
+      return call(deps, provider, subject, claimed.attempt, claimed.attempt.send_by.getTime());
+    case 'exists':
+      return { result: standingResult(claimed.attempt), wakeRefundId: null };
+    case 'earlierOpen':
+      return {
+        result: { kind: 'unknown', attempt: subject.refund.attempt, firstSentAtMs: deps.nowMs(), resendAfterMs: null },
+        wakeRefundId: null,
+      };
+    case 'staleReading':
+      return postpone(deps, subject, 'provider_unavailable', 'stale_reading', claimed.why, null);
+    case 'laneLost':
+      return postpone(deps, subject, 'provider_unavailable', 'lane_lost', 'Another attempt on the payment is open.', 0);
+    case 'ineligible':
+      return {
+        result: { kind: 'ineligible', attempt: subject.refund.attempt, code: claimed.code },
+        wakeRefundId: null,
+      };
+    case 'refundClosed':
+      return {
+        result: { kind: 'ineligible', attempt: subject.refund.attempt, code: 'payment_not_refundable' },
+        wakeRefundId: null,
+      };
+    default:
+      return assertNever(claimed);
+  }
+}
+
+/** The claim is somebody's already: only under an idempotency key may it be sent again. */
+async function continueClaimed(
+  deps: ActivityDeps,
+  provider: RefundProvider,
+  subject: Subject,
+  attempt: AttemptRow,
+): Promise<SubmitActivityResult> {
+  const standing: SubmitActivityResult = { result: standingResult(attempt), wakeRefundId: null };
+  const nowMs = deps.nowMs();
+  const mayRepeat =
+    provider.capabilities.idempotentSubmit &&
+    attempt.conclusion === null &&
+    attempt.answer?.kind !== 'accepted' &&
+    nowMs < attempt.claimed_at.getTime() + REPEAT_FOR_MS &&
+    (attempt.resend_after === null || nowMs >= attempt.resend_after.getTime()) &&
+    (subject.refund.submit_before === null || subject.decisionMs < subject.refund.submit_before.getTime());
+  if (!mayRepeat) return standing;
+  const sendByMs = nowMs + sendWithinMs(deps);
+  const noted = await noteRepeat(deps.db, { refundId: subject.refund.id, number: attempt.number, sendByMs, nowMs });
+  return noted ? call(deps, provider, subject, attempt, sendByMs) : standing;
+}
+
+async function call(
+  deps: ActivityDeps,
+  provider: RefundProvider,
+  { refund, payment }: Subject,
+  attempt: AttemptRow,
+  sendByMs: number,
+): Promise<SubmitActivityResult> {
+  const outcome = await provider.submitRefund(
+    {
+      payment: referenceOf(paymentFromRow(payment)),
+      refundId: refund.id,
+      amountMinor: refund.amount_minor,
+      currency: refund.currency,
+      reason: refund.reason,
+      description: refund.description,
+      idempotencyKey: attempt.idempotency_key,
+    },
+    () => deps.nowMs() < sendByMs,
+  );
+  if (outcome.kind === 'unknown') {
+    deps.log.warn({ refundId: refund.id, attempt: attempt.number, error: outcome.error }, 'the outcome of a submit is unknown');
+  }
+  return storeAnswer(deps, { refundId: refund.id, number: attempt.number, outcome });
+}
+
+/** The answer exists in this process alone until it is stored: the ledger's absence is waited out, not given up on. */
+async function storeAnswer(
+  deps: ActivityDeps,
+  answered: { refundId: string; number: number; outcome: SubmitOutcome },
+): Promise<SubmitActivityResult> {
+  const untilMs = activityInfo().currentAttemptScheduledTimestampMs + activityInfo().startToCloseTimeoutMs - 10_000;
+  for (;;) {
+    try {
+      return await recordAnswer(deps.db, { ...answered, nowMs: deps.nowMs() });
+    } catch (error) {
+      if (deps.nowMs() > untilMs) throw error;
+      deps.log.error({ refundId: answered.refundId, err: error }, 'an answer could not be stored yet');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
+async function unread(
+  deps: ActivityDeps,
+  subject: Subject,
+  read: Exclude<PaymentRead, { kind: 'found' }>,
+): Promise<SubmitActivityResult> {
+  switch (read.kind) {
+    case 'notFound':
+      return {
+        result: { kind: 'ineligible', attempt: subject.refund.attempt, code: 'payment_facts_mismatch' },
+        wakeRefundId: null,
+      };
+    case 'unavailable':
+      return postpone(deps, subject, read.reason, 'read_failed', read.detail, read.retryAfterMs);
+    case 'unreadable':
+      return postpone(deps, subject, 'provider_unavailable', 'read_unreadable', read.detail, null);
+    default:
+      return assertNever(read);
+  }
+}
+
+function postpone(
+  deps: ActivityDeps,
+  subject: Subject,
+  reason: 'provider_unavailable' | 'authorization_required',
+  code: string,
+  message: string,
+  retryAfterMs: number | null,
+): Promise<SubmitActivityResult> {
+  return recordNotNow(deps.db, {
+    refundId: subject.refund.id,
+    reason,
+    error: { code, message },
+    retryAfterMs,
+    nowMs: deps.nowMs(),
+  });
+}
+
+function sendWithinMs(deps: ActivityDeps): number {
+  return Math.min(SEND_WITHIN_MS_MAX, deps.timings.providerTimeoutMs);
+}
+
+async function whileBeating<T>(run: () => Promise<T>): Promise<T> {
+  const timer = setInterval(() => heartbeat(), HEARTBEAT_EVERY_MS);
+  try {
+    return await run();
+  } finally {
+    clearInterval(timer);
+  }
+}

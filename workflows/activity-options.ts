@@ -1,0 +1,37 @@
+import type { ActivityOptions, LocalActivityOptions } from '@temporalio/workflow';
+import type { SagaTerms } from '../src/domain/saga.js';
+import { providerTaskQueue } from './messages.js';
+
+/** Every timeout and retry of the refund workflow, by name. */
+
+/** Ledger steps are short and safe to repeat; they are tried until PostgreSQL answers. */
+export const LEDGER_STEP: LocalActivityOptions = {
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
+};
+
+/**
+ * One call at a provider, its reading before and the storing of its answer after. A repeat by the engine finds the
+ * claim and sends nothing, so retries are safe; heartbeats only begin after some seconds and make a dead worker known.
+ */
+export function providerCall(terms: SagaTerms): ActivityOptions {
+  return {
+    taskQueue: providerTaskQueue(terms.provider),
+    startToCloseTimeout: '5m',
+    heartbeatTimeout: '10s',
+    retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' },
+  };
+}
+
+/** The long silence: each retry is one look and costs no history event. */
+export function providerWatch(terms: SagaTerms): ActivityOptions {
+  return {
+    taskQueue: providerTaskQueue(terms.provider),
+    startToCloseTimeout: '2m',
+    retry: {
+      initialInterval: Math.min(terms.pollMs * 32, terms.pollMaxMs),
+      backoffCoefficient: 1.5,
+      maximumInterval: terms.pollMaxMs,
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import type { SagaState, Step } from '../src/domain/saga.js';
+import { assertNever } from '../src/domain/errors.js';
+
+/** What an operator reads in Temporal's UI: what is happening, since when, and what they may do. Markdown. */
+export function describeStage(state: SagaState, step: Step, nowMs: number, queuedBehind: string | null): string {
+  const lines = [`**${happening(state, step, queuedBehind)}**`, '', `Since ${iso(state.stageSinceMs)}.`];
+  if (step.kind === 'pause') lines.push(`Next step at ${iso(nowMs + step.ms)}, or as soon as news arrives.`);
+  if (state.attempt > 0) lines.push(`Attempt ${state.attempt}.`);
+  const { terms } = state;
+  if (terms?.submitBeforeMs) lines.push(`Must be sent before ${iso(terms.submitBeforeMs)}.`);
+  lines.push('', mayDo(state));
+  return lines.join('\n');
+}
+
+function happening(state: SagaState, step: Step, queuedBehind: string | null): string {
+  switch (state.stage) {
+    case 'admitting':
+      return 'Deciding whether the refund is allowed, and reserving its amount';
+    case 'waiting':
+      return waiting(state, queuedBehind);
+    case 'submitting':
+      return 'Asking the provider';
+    case 'resolving':
+      return 'The outcome of the call is unclear: reading at the provider until it is there, or provably not';
+    case 'confirming':
+      return 'The provider accepted it; waiting for its confirmation';
+    case 'review':
+      return 'A person must look: the provider’s word is not clear';
+    case 'closing':
+      return step.kind === 'compensate' ? `Giving the reservation back (${step.reason})` : 'Settling';
+    case 'ended':
+      return 'Ended';
+    default:
+      return assertNever(state.stage);
+  }
+}
+
+function waiting(state: SagaState, queuedBehind: string | null): string {
+  const reason = state.wait?.reason;
+  switch (reason) {
+    case 'queued':
+      return `Queued behind ${queuedBehind ?? 'another refund'} of the same payment: this provider takes one at a time`;
+    case 'insufficient_balance':
+      return 'The account at the provider has no balance for it; trying again';
+    case 'provider_unavailable':
+      return 'The provider can’t be reached; trying again';
+    case 'authorization_required':
+      return 'The provider does not accept our credentials; trying again';
+    case undefined:
+      return 'About to ask the provider';
+    default:
+      return assertNever(reason);
+  }
+}
+
+function mayDo(state: SagaState): string {
+  switch (state.stage) {
+    case 'waiting':
+      switch (state.wait?.reason) {
+        case 'insufficient_balance':
+          return 'To do: fund the account at the provider. Nothing was sent.';
+        case 'authorization_required':
+          return 'To do: renew the provider’s credentials. Nothing was sent.';
+        default:
+          return 'Nothing to do. Nothing was sent.';
+      }
+    case 'resolving':
+      return 'Do not refund it by hand at the provider: the money may have moved already.';
+    case 'review':
+      return 'To do: compare the refund’s events with what the provider shows. It is read again and again, and leaves by itself when the provider decides. Do not refund it by hand before that.';
+    default:
+      return 'Nothing to do.';
+  }
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,54 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { AdmissionVerdict, RefundStart } from '../activities/interface.js';
+
+/** Every message travels in an envelope; `proof` is the front door's signature where one is required. */
+export interface Envelope<T> {
+  readonly body: T;
+  readonly proof?: string;
+}
+
+export const REFUND_WORKFLOW_TYPE = 'refund';
+export const REFUND_TASK_QUEUE = 'estorno';
+
+const PROVIDER_TASK_QUEUE_PREFIX = 'estorno/provider/';
+const REFUND_WORKFLOW_ID_PREFIX = 'refund/';
+
+/** Provider calls have a queue a provider, so that a slow one delays nobody else. */
+export function providerTaskQueue(provider: string): string {
+  return PROVIDER_TASK_QUEUE_PREFIX + provider;
+}
+
+export function refundWorkflowId(refundId: string): string {
+  return REFUND_WORKFLOW_ID_PREFIX + refundId;
+}
+
+/** The inverse of `refundWorkflowId`; null for ids of other workflows. */
+export function refundIdOf(workflowId: string): string | null {
+  return workflowId.startsWith(REFUND_WORKFLOW_ID_PREFIX)
+    ? workflowId.slice(REFUND_WORKFLOW_ID_PREFIX.length)
+    : null;
+}
+
+/** Waits for the first verdict on the refund; the argument is the fingerprint of the asking request's body. */
+export const admissionUpdate = defineUpdate<AdmissionVerdict, [Envelope<{ fingerprint: string }>]>('admission');
+
+/** Something may have happened at the provider: look there soon. Carries nothing that is believed. */
+export const hintSignal = defineSignal<[Envelope<{ source: 'webhook' | 'refresh' }>]>('hint');
+
+/** The payment's lane may be free: try to take it. */
+export const laneSignal = defineSignal<[Envelope<Record<string, never>>]>('lane');
+
+/** Where the refund's process stands: stage, what it waits for, since when. */
+export const stageQuery = defineQuery<string>('stage');
+
+export type RefundWorkflow = (start: Envelope<RefundStart>) => Promise<{ status: string }>;
+
+/** Custom search attributes and their types; registered at start-up, set by door and workflow. */
+export const SEARCH_ATTRIBUTES = {
+  RefundStatus: 'KEYWORD',
+  RefundProvider: 'KEYWORD',
+  RefundPaymentId: 'KEYWORD',
+  RefundReference: 'KEYWORD',
+  RefundAmount: 'INT',
+  RefundDeadline: 'DATETIME',
+} as const;
