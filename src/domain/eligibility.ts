@@ -58,25 +58,30 @@ export function decideEligibility(request: EligibilityRequest, facts: Eligibilit
   const results: Record<EligibilityCode, Omit<RuleResult, 'code'>> = {
     provider_not_enabled: {
       passed: facts.providerEnabled,
-      detail: facts.providerEnabled ? 'The provider is on.' : `The provider ${facts.payment.provider} is not enabled.`,
+      detail: facts.providerEnabled
+        ? 'The provider is on.'
+        : `The provider ${facts.payment.provider} is not enabled.`,
       pointer: '',
       numbers: {},
     },
     payment_facts_mismatch: factsRule(facts),
     payment_not_refundable: statusRule(facts),
     refund_window_expired: windowRule(facts),
-    partial_not_supported: partialRule(amountMinor, facts),
+    partial_not_supported: partialRule(request.amountMinor, facts),
     currency_mismatch: currencyRule(request.currency, facts),
     amount_exceeds_available: amountRule(amountMinor, available, facts),
     // Limits by actor and by provider come with the policy's limits; a policy that has any is refused at start-up.
     limit_exceeded: { passed: true, detail: 'No limit is set.', pointer: '/amount', numbers: {} },
   };
   const rules: RuleResult[] = ELIGIBILITY_CODES.map((code) => ({ code, ...results[code] }));
-  if (request.expectedRefundableMinor !== null) rules.push(preconditionRule(request.expectedRefundableMinor, available));
+  if (request.expectedRefundableMinor !== null) {
+    rules.push(preconditionRule(request.expectedRefundableMinor, available));
+  }
 
   const broken = rules.filter((rule) => !rule.passed);
   // A stale precondition speaks only where no other rule is broken.
-  const reported = broken.length > 1 ? broken.filter((rule) => rule.code !== 'refundable_amount_mismatch') : broken;
+  const reported =
+    broken.length > 1 ? broken.filter((rule) => rule.code !== 'refundable_amount_mismatch') : broken;
   return {
     rules,
     broken: reported.map(({ code, detail, pointer }) => ({ code, detail, pointer })),
@@ -86,7 +91,9 @@ export function decideEligibility(request: EligibilityRequest, facts: Eligibilit
 }
 
 /** What may be asked for here: nothing where the provider allows one refund a payment and one is live or done. */
-export function availableMinor(facts: Pick<EligibilityFacts, 'payment' | 'capabilities' | 'liveRefunds'>): number {
+export function availableMinor(
+  facts: Pick<EligibilityFacts, 'payment' | 'capabilities' | 'liveRefunds'>,
+): number {
   const onlyOne = facts.capabilities.partials === 'one' || facts.capabilities.partials === 'none';
   const taken = facts.liveRefunds > 0 || facts.payment.externalMinor > 0;
   return onlyOne && taken ? 0 : refundableMinor(facts.payment);
@@ -113,7 +120,10 @@ function factsRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {
   }
   return {
     passed: contradictions.length === 0,
-    detail: contradictions.length === 0 ? 'The registered facts agree with the provider.' : sentence(contradictions.join('; ')),
+    detail:
+      contradictions.length === 0
+        ? 'The registered facts agree with the provider.'
+        : sentence(contradictions.join('; ')),
     pointer: '',
     numbers: { registered_amount: payment.amountMinor, provider_amount: snapshot?.amountMinor ?? null },
   };
@@ -162,13 +172,17 @@ function windowRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {
   };
 }
 
-function partialRule(amountMinor: number, facts: EligibilityFacts): Omit<RuleResult, 'code'> {
-  const passed = facts.capabilities.partials !== 'none' || amountMinor >= facts.payment.amountMinor;
+/** Asking for all that is left is never a partial refund, even where nothing is left. */
+function partialRule(asked: number | null, facts: EligibilityFacts): Omit<RuleResult, 'code'> {
+  const passed =
+    facts.capabilities.partials !== 'none' || asked === null || asked >= facts.payment.amountMinor;
   return {
     passed,
-    detail: passed ? 'The amount needs no partial refund that the provider lacks.' : 'The provider refunds only whole payments.',
+    detail: passed
+      ? 'The amount needs no partial refund that the provider lacks.'
+      : 'The provider refunds only whole payments.',
     pointer: '/amount',
-    numbers: { amount: amountMinor, payment_amount: facts.payment.amountMinor },
+    numbers: { amount: asked, payment_amount: facts.payment.amountMinor },
   };
 }
 
@@ -189,11 +203,17 @@ function currencyRule(currency: string | null, facts: EligibilityFacts): Omit<Ru
   };
 }
 
-function amountRule(amountMinor: number, available: number, facts: EligibilityFacts): Omit<RuleResult, 'code'> {
+function amountRule(
+  amountMinor: number,
+  available: number,
+  facts: EligibilityFacts,
+): Omit<RuleResult, 'code'> {
   const passed = amountMinor > 0 && amountMinor <= available;
   return {
     passed,
-    detail: passed ? `${amountMinor} of ${available} are asked for.` : `${amountMinor} are asked for, ${available} may be refunded.`,
+    detail: passed
+      ? `${amountMinor} of ${available} are asked for.`
+      : `${amountMinor} are asked for, ${available} may be refunded.`,
     pointer: '/amount',
     numbers: {
       amount: amountMinor,

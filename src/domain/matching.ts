@@ -1,4 +1,4 @@
-import type { PaymentSnapshot, ProviderRefund } from './provider.js';
+import type { PaymentSnapshot, ProviderRefund, ProviderRefundStatus } from './provider.js';
 
 /** A refund of ours that landed at the provider, as the ledger knows it. */
 export interface OurRefund {
@@ -22,27 +22,23 @@ export interface Explanation {
  */
 export function explainRefunds(shown: readonly ProviderRefund[], ours: readonly OurRefund[]): Explanation {
   const unexplained = shown.filter((entry) => entry.status !== 'rejected');
-  const withoutId: OurRefund[] = [];
-  const missing: OurRefund[] = [];
-  for (const refund of ours) {
-    if (refund.providerRefundId === null) {
-      withoutId.push(refund);
-      continue;
-    }
-    const at = unexplained.findIndex((entry) => entry.providerRefundId === refund.providerRefundId);
-    if (at >= 0) unexplained.splice(at, 1);
-    // An entry without an id may still be this one.
-    else withoutId.push(refund);
-  }
-  for (const refund of withoutId) {
-    const at = unexplained.findIndex(
-      (entry) =>
-        entry.amountMinor === refund.amountMinor &&
-        (entry.providerRefundId === null || refund.providerRefundId === null),
-    );
-    if (at >= 0) unexplained.splice(at, 1);
-    else missing.push(refund);
-  }
+  const withId = ours.filter((refund) => refund.providerRefundId !== null);
+  const notById = withId.filter(
+    (refund) => !take(unexplained, (entry) => entry.providerRefundId === refund.providerRefundId),
+  );
+  // An entry without an id may still be one whose id we know; they choose first, as the rest may be any of its amount.
+  const notShown = notById.filter(
+    (refund) =>
+      !take(
+        unexplained,
+        (entry) => entry.providerRefundId === null && entry.amountMinor === refund.amountMinor,
+      ),
+  );
+  const withoutId = ours.filter((refund) => refund.providerRefundId === null);
+  const notByAmount = withoutId.filter(
+    (refund) => !take(unexplained, (entry) => entry.amountMinor === refund.amountMinor),
+  );
+  const missing = [...notShown, ...notByAmount];
   return { external: unexplained, externalMinor: sumMinor(unexplained), missing };
 }
 
@@ -59,7 +55,11 @@ export interface AttemptView {
 }
 
 export type Match =
-  | { readonly kind: 'found'; readonly refund: ProviderRefund; readonly matchedBy: 'id' | 'amount' | 'status' }
+  | {
+      readonly kind: 'found';
+      readonly refund: ProviderRefund;
+      readonly matchedBy: 'id' | 'amount' | 'status';
+    }
   | { readonly kind: 'absent' }
   /** The reading can't be used, a later one may: cut, or older than the one before the call. */
   | { readonly kind: 'incomplete'; readonly why: string }
@@ -78,38 +78,62 @@ export interface OtherRefunds {
   readonly anotherIsOpen: boolean;
 }
 
+const STALE: Match = {
+  kind: 'incomplete',
+  why: 'refunds shown before the call are missing: a stale reading',
+};
+
 /** Finds one attempt in what the provider shows now, by difference against the snapshot taken before the call. */
 export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
   if (!now.complete) return { kind: 'incomplete', why: 'the list of refunds may be cut' };
 
+  const difference = differenceOf(attempt.before.refunds, now.refunds, others.claimedIds);
   if (attempt.providerRefundId !== null) {
     const byId = now.refunds.find((entry) => entry.providerRefundId === attempt.providerRefundId);
-    if (!byId) return { kind: 'absent' };
+    if (!byId) return difference.vanished > 0 ? STALE : { kind: 'absent' };
     if (byId.amountMinor !== attempt.amountMinor) return { kind: 'otherAmount', refund: byId };
     return { kind: 'found', refund: byId, matchedBy: 'id' };
   }
 
-  const difference = differenceOf(attempt.before.refunds, now.refunds);
-  if (difference.vanished > 0) return { kind: 'incomplete', why: 'refunds shown before the call are missing: a stale reading' };
+  if (difference.vanished > 0) return STALE;
   const candidates = difference.added.filter(
     (entry) => entry.providerRefundId === null || !others.claimedIds.has(entry.providerRefundId),
   );
   for (const amountMinor of others.landedWithoutIdMinor) {
-    const at = candidates.findIndex((entry) => entry.amountMinor === amountMinor);
-    if (at < 0) return { kind: 'incomplete', why: 'another settled refund is not shown: a stale reading' };
-    candidates.splice(at, 1);
+    const shown =
+      take(candidates, (entry) => entry.amountMinor === amountMinor && entry.status === 'succeeded') ||
+      take(candidates, (entry) => entry.amountMinor === amountMinor);
+    if (!shown) return { kind: 'incomplete', why: 'another settled refund is not shown: a stale reading' };
   }
   const [only, ...more] = candidates;
   if (only === undefined) return byStatusAlone(attempt, now) ?? { kind: 'absent' };
   if (others.anotherIsOpen) return { kind: 'cannotTell', why: 'another attempt on this payment is open' };
-  if (more.length > 0) return { kind: 'cannotTell', why: `${candidates.length} new refunds appeared since the call` };
+  if (more.length > 0) {
+    return { kind: 'cannotTell', why: `${candidates.length} new refunds appeared since the call` };
+  }
   if (only.amountMinor !== attempt.amountMinor) {
     // Where one refund a payment is the rule and ours was accepted, the one entry is ours whatever it says.
     if (attempt.accepted && attempt.onlyOneRefund) return { kind: 'otherAmount', refund: only };
     return { kind: 'cannotTell', why: 'a new refund of another amount appeared since the call' };
   }
-  return { kind: 'found', refund: only, matchedBy: 'amount' };
+  const rivals = difference.interchangeable.filter((entry) => entry.amountMinor === only.amountMinor);
+  const refund = leastDecided(only, rivals);
+  if (!refund)
+    return { kind: 'cannotTell', why: 'two equal refunds ended differently, and either may be ours' };
+  return { kind: 'found', refund, matchedBy: 'amount' };
 }
+
+/**
+ * Where an equal refund from before the call can't be told from the new one, ours is no further than the one that is
+ * less far, and has no id yet. Null where both have ended, and not alike.
+ */
+function leastDecided(only: ProviderRefund, rivals: readonly ProviderRefund[]): ProviderRefund | null {
+  const open = UNDECIDED.flatMap((status) => [only, ...rivals].filter((entry) => entry.status === status))[0];
+  if (rivals.length > 0 && open) return { ...open, providerRefundId: null };
+  return rivals.every((rival) => rival.status === only.status) ? only : null;
+}
+
+const UNDECIDED: readonly ProviderRefundStatus[] = ['unknown', 'unclear', 'processing'];
 
 /**
  * Pagou without a refund object: StatusRefunded is ours only where the payment was refundable before the call, the
@@ -117,7 +141,8 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
  */
 function byStatusAlone(attempt: AttemptView, now: PaymentSnapshot): Match | null {
   if (!attempt.onlyOneRefund || now.status !== 'refunded') return null;
-  if (attempt.before.status !== 'refundable' || !attempt.accepted) {
+  // Entries that are all explained otherwise say that the status is theirs as well.
+  if (now.refunds.length > 0 || attempt.before.status !== 'refundable' || !attempt.accepted) {
     return { kind: 'cannotTell', why: 'the payment is refunded, and nothing says by whom or how much' };
   }
   return {
@@ -132,23 +157,62 @@ function byStatusAlone(attempt: AttemptView, now: PaymentSnapshot): Match | null
   };
 }
 
-/** The multiset difference: by id where an entry has one, else by amount. */
+interface Difference {
+  readonly added: ProviderRefund[];
+  readonly vanished: number;
+  /** Taken for what was there before by its amount alone, while an added one of that amount may be it as well. */
+  readonly interchangeable: readonly ProviderRefund[];
+}
+
+/**
+ * The multiset difference: by id where an entry had one, else by amount. What had ended stays as it ended; what had
+ * not may have changed, and have got an id since, but rather one that no refund of ours owns.
+ */
 function differenceOf(
   before: readonly ProviderRefund[],
   now: readonly ProviderRefund[],
-): { added: ProviderRefund[]; vanished: number } {
+  claimedIds: ReadonlySet<string>,
+): Difference {
   const added = [...now];
-  let vanished = 0;
-  for (const entry of before) {
-    const at = added.findIndex((candidate) =>
-      entry.providerRefundId === null
-        ? candidate.amountMinor === entry.amountMinor
-        : candidate.providerRefundId === entry.providerRefundId,
-    );
-    if (at >= 0) added.splice(at, 1);
-    else vanished += 1;
-  }
-  return { added, vanished };
+  const isOpen = (entry: ProviderRefund): boolean => UNDECIDED.includes(entry.status);
+  const notById = before.filter(
+    (was) =>
+      was.providerRefundId === null ||
+      !take(added, (entry) => entry.providerRefundId === was.providerRefundId),
+  );
+  const withoutId = notById.filter((was) => was.providerRefundId === null);
+  const preferences: ((entry: ProviderRefund) => boolean)[] = [
+    (entry) => entry.providerRefundId === null,
+    (entry) => !claimedIds.has(entry.providerRefundId ?? ''),
+    () => true,
+  ];
+  const changed = withoutId.filter(
+    (was) =>
+      isOpen(was) ||
+      !preferences.some((prefer) =>
+        take(
+          added,
+          (entry) => entry.amountMinor === was.amountMinor && entry.status === was.status && prefer(entry),
+        ),
+      ),
+  );
+  const interchangeable: ProviderRefund[] = [];
+  const gone = changed.filter((was) => {
+    const fits = preferences.flatMap((prefer) =>
+      added.filter((entry) => entry.amountMinor === was.amountMinor && prefer(entry)),
+    )[0];
+    if (!fits) return true;
+    added.splice(added.indexOf(fits), 1);
+    if (!claimedIds.has(fits.providerRefundId ?? '')) interchangeable.push(fits);
+    return false;
+  });
+  return { added, vanished: notById.length - withoutId.length + gone.length, interchangeable };
+}
+/** Takes the first entry that fits out of the list; false where none does. */
+function take(entries: ProviderRefund[], fits: (entry: ProviderRefund) => boolean): boolean {
+  const at = entries.findIndex(fits);
+  if (at >= 0) entries.splice(at, 1);
+  return at >= 0;
 }
 
 function sumMinor(entries: readonly ProviderRefund[]): number {

@@ -27,5 +27,8 @@ export interface Payment {
 export function refundableMinor(
   payment: Pick<Payment, 'amountMinor' | 'refundedMinor' | 'reservedMinor' | 'externalMinor'>,
 ): number {
-  return Math.max(0, payment.amountMinor - payment.refundedMinor - payment.reservedMinor - payment.externalMinor);
+  return Math.max(
+    0,
+    payment.amountMinor - payment.refundedMinor - payment.reservedMinor - payment.externalMinor,
+  );
 }

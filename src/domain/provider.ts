@@ -28,7 +28,11 @@ export interface ProviderWebhook {
   /** Authenticates the raw body in constant time. `nowMs` serves replay windows. */
   verifyWebhook(delivery: WebhookDelivery, nowMs: number): boolean;
   /** The canonical payment id that the delivery speaks of, null where it names none, `malformed` where it can't be read. */
-  parseWebhook(rawBody: Buffer): { readonly kind: 'hint'; readonly providerPaymentId: string | null } | { readonly kind: 'malformed'; readonly detail: string };
+  parseWebhook(
+    rawBody: Buffer,
+  ):
+    | { readonly kind: 'hint'; readonly providerPaymentId: string | null }
+    | { readonly kind: 'malformed'; readonly detail: string };
 }
 
 export interface WebhookDelivery {
@@ -129,12 +133,13 @@ export type SubmitOutcome =
   | { readonly kind: 'done'; readonly providerRefundId: string | null; readonly providerStatus: string }
   /** Asked for, not done: only reads confirm. */
   | { readonly kind: 'accepted'; readonly providerRefundId: string | null; readonly providerStatus: string }
-  /** `mayBeOurs`: the same words also appear when an earlier attempt of ours landed (PROVIDERS: "already refunded"). */
+  /** `mayBeOurs`: the same words also come when the refund has landed ("already refunded"): a reading decides. */
   | { readonly kind: 'declined'; readonly error: ProviderError; readonly mayBeOurs: boolean }
   /** Nothing can have happened. */
   | {
       readonly kind: 'notNow';
-      readonly reason: 'provider_unavailable' | 'insufficient_balance' | 'authorization_required' | 'send_by_passed';
+      readonly reason:
+        'provider_unavailable' | 'insufficient_balance' | 'authorization_required' | 'send_by_passed';
       readonly error: ProviderError;
       readonly retryAfterMs: number | null;
     }

@@ -28,10 +28,12 @@ export interface SagaTerms {
   readonly unknownReviewAfterMs: number;
 }
 
-export type Stage = 'admitting' | 'waiting' | 'submitting' | 'resolving' | 'confirming' | 'review' | 'closing' | 'ended';
+export type Stage =
+  'admitting' | 'waiting' | 'submitting' | 'resolving' | 'confirming' | 'review' | 'closing' | 'ended';
 
 /** Why nothing has been sent yet. */
-export type WaitReason = 'queued' | 'insufficient_balance' | 'provider_unavailable' | 'authorization_required';
+export type WaitReason =
+  'queued' | 'insufficient_balance' | 'provider_unavailable' | 'authorization_required';
 
 export interface SagaState {
   readonly stage: Stage;
@@ -45,11 +47,17 @@ export interface SagaState {
   /** Resends after proven absence: one is automatic, a second is a person's decision. */
   readonly resends: number;
   readonly wait: { readonly reason: WaitReason; readonly sinceMs: number } | null;
+  /** Every wait since an attempt was last under way: going from one to another and back restarts no bound. */
+  readonly waits: Readonly<
+    Partial<Record<WaitReason, { readonly sinceMs: number; readonly rounds: number }>>
+  >;
   /** When the present stage began; its bounds count from here. */
   readonly stageSinceMs: number;
   /** Pauses taken in the present stage or wait: the next is longer. */
   readonly round: number;
   readonly resendAfterMs: number | null;
+  /** How often the ledger refused to close: its record and this one disagree. */
+  readonly refusals: number;
 }
 
 export type SubmitResult =
@@ -75,7 +83,12 @@ export type LookResult =
   | { readonly kind: 'landed' | 'rejected' | 'processing' }
   /** A documented word that leaves it open, or one that no document lists. */
   | { readonly kind: 'unclear' | 'unknownStatus'; readonly providerStatus: string }
-  | { readonly kind: 'absent'; readonly proven: boolean; readonly quietUntilMs: number; readonly accepted: boolean }
+  | {
+      readonly kind: 'absent';
+      readonly proven: boolean;
+      readonly quietUntilMs: number;
+      readonly accepted: boolean;
+    }
   | { readonly kind: 'cannotTell' | 'otherAmount'; readonly why: string }
   | { readonly kind: 'unavailable'; readonly retryAfterMs: number | null }
   /** The ledger holds no open attempt: nothing was ever sent under this number. */
@@ -134,9 +147,11 @@ export function begin(nowMs: number): SagaState {
     declined: false,
     resends: 0,
     wait: null,
+    waits: {},
     stageSinceMs: nowMs,
     round: 0,
     resendAfterMs: null,
+    refusals: 0,
   };
 }
 
@@ -162,11 +177,11 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
     case 'paused':
       return afterPause(state, nowMs);
     case 'reviewed':
-      return pauseBeforeLook(enter(state, 'review', nowMs), nowMs, null);
+      return pauseBeforeLook({ ...enter(state, 'review', nowMs), round: state.refusals }, nowMs, null);
     case 'closed':
       return ended(state, seen.status);
     case 'closingRefused':
-      return pauseBeforeLook(enter(state, 'resolving', nowMs), nowMs, null);
+      return afterRefusal(state, nowMs);
     default:
       return assertNever(seen);
   }
@@ -183,7 +198,14 @@ function submit(state: SagaState, nowMs: number): Decision {
   if (windowClosed(state, nowMs)) return compensate(state, 'refund_window_expired');
   const attempt = state.attempt + 1;
   return {
-    state: { ...state, stage: 'submitting', attempt, firstSentAtMs: null, declined: false, resendAfterMs: null },
+    state: {
+      ...state,
+      stage: 'submitting',
+      attempt,
+      firstSentAtMs: null,
+      declined: false,
+      resendAfterMs: null,
+    },
     step: { kind: 'submit', attempt },
   };
 }
@@ -206,6 +228,8 @@ function afterSubmit(before: SagaState, result: SubmitResult, nowMs: number): De
     case 'ineligible':
       return compensate(state, result.code);
     case 'notNow':
+      // A repeat that never left says nothing of the sending before it: the ledger knows whether there was one.
+      if (state.stage === 'resolving') return look(state);
       return waitUnsent(state, result.reason, result.retryAfterMs, nowMs);
     case 'unknown': {
       const unclear = {
@@ -213,7 +237,8 @@ function afterSubmit(before: SagaState, result: SubmitResult, nowMs: number): De
         firstSentAtMs: result.firstSentAtMs,
         resendAfterMs: result.resendAfterMs,
       };
-      return mayRepeat(unclear, nowMs) ? pauseBeforeLook(unclear, nowMs, null) : look(unclear);
+      const repeatInMs = result.resendAfterMs === null ? null : result.resendAfterMs - nowMs;
+      return mayRepeat(unclear, nowMs) ? pauseBeforeLook(unclear, nowMs, repeatInMs) : look(unclear);
     }
     default:
       return assertNever(result);
@@ -227,18 +252,26 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
     case 'rejected':
       return compensate(state, 'provider_declined');
     case 'processing':
-      return pauseBeforeLook(state.stage === 'review' ? state : enter(state, 'confirming', nowMs), nowMs, null);
+      return pauseBeforeLook(
+        state.stage === 'review' ? state : enter(state, 'confirming', nowMs),
+        nowMs,
+        null,
+      );
     case 'unclear':
       return pauseBeforeLook(state, nowMs, null);
     case 'unknownStatus':
-      return review(state, nowMs, `The provider shows the status ${result.providerStatus}, which no document lists.`);
+      return review(
+        state,
+        nowMs,
+        `The provider shows the status ${result.providerStatus}, which no document lists.`,
+      );
     case 'cannotTell':
     case 'otherAmount':
       return review(state, nowMs, result.why);
     case 'unavailable':
       return pauseBeforeLook(state, nowMs, result.retryAfterMs);
     case 'notSent':
-      if (state.stage === 'review') return pauseBeforeLook(state, nowMs, null);
+      if (state.stage === 'review') return pauseInReview(state, nowMs);
       return goAhead({ ...enter(state, 'waiting', nowMs), attempt: result.attempt }, nowMs);
     case 'absent':
       return afterAbsent(state, result, nowMs);
@@ -247,7 +280,11 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
   }
 }
 
-function afterAbsent(state: SagaState, seen: Extract<LookResult, { kind: 'absent' }>, nowMs: number): Decision {
+function afterAbsent(
+  state: SagaState,
+  seen: Extract<LookResult, { kind: 'absent' }>,
+  nowMs: number,
+): Decision {
   // An accepted refund may be listed late: only the bound of confirming ends that wait, never a resend.
   if (seen.accepted || state.stage === 'confirming' || state.stage === 'review') {
     return pauseBeforeLook(state, nowMs, null);
@@ -259,9 +296,24 @@ function afterAbsent(state: SagaState, seen: Extract<LookResult, { kind: 'absent
     return pauseBeforeLook(state, nowMs, state.resendAfterMs - nowMs);
   }
   if (state.resends >= AUTOMATIC_RESENDS) {
-    return review(state, nowMs, 'Sent twice, and both times the provider neither answered clearly nor shows it.');
+    return review(
+      state,
+      nowMs,
+      'Sent twice, and both times the provider neither answered clearly nor shows it.',
+    );
   }
   return goAhead({ ...enter(state, 'waiting', nowMs), resends: state.resends + 1 }, nowMs);
+}
+
+/** The ledger's record decides. Once, reading may bring the two together; after that a person must look. */
+function afterRefusal(before: SagaState, nowMs: number): Decision {
+  const state = { ...enter(before, 'resolving', nowMs), refusals: before.refusals + 1 };
+  if (state.refusals === 1) return pauseBeforeLook(state, nowMs, null);
+  return review(
+    state,
+    nowMs,
+    'The ledger refuses to close the refund: its record of the attempts says otherwise.',
+  );
 }
 
 function afterPause(state: SagaState, nowMs: number): Decision {
@@ -277,7 +329,11 @@ function afterPause(state: SagaState, nowMs: number): Decision {
       return look(state);
     case 'confirming':
       if (overdue(state, nowMs, termsOf(state).processingReviewAfterMs)) {
-        return review(state, nowMs, 'The provider accepted it and has not confirmed it for as long as the policy allows.');
+        return review(
+          state,
+          nowMs,
+          'The provider accepted it and has not confirmed it for as long as the policy allows.',
+        );
       }
       return look(state);
     case 'review':
@@ -292,18 +348,25 @@ function afterPause(state: SagaState, nowMs: number): Decision {
 }
 
 /** Nothing is sent and something is in the way: wait for it, within the policy's bound and the window. */
-function waitUnsent(before: SagaState, reason: WaitReason, retryAfterMs: number | null, nowMs: number): Decision {
-  const same = before.wait?.reason === reason;
-  const state: SagaState = {
-    ...before,
-    stage: 'waiting',
-    wait: same ? before.wait : { reason, sinceMs: nowMs },
-    round: same ? before.round + 1 : 0,
-  };
+function waitUnsent(
+  before: SagaState,
+  reason: WaitReason,
+  retryAfterMs: number | null,
+  nowMs: number,
+): Decision {
+  const known = before.waits[reason];
+  const sinceMs = known?.sinceMs ?? nowMs;
+  const round = known?.rounds ?? 0;
+  const waits = { ...before.waits, [reason]: { sinceMs, rounds: round + 1 } };
+  const state: SagaState = { ...before, stage: 'waiting', wait: { reason, sinceMs }, waits, round };
   const bounds = waitBounds(state);
   if (nowMs >= bounds.untilMs) return compensate(state, bounds.reason);
-  const wanted = Math.max(retryAfterMs ?? 0, growing(RETRY_FIRST_MS, state.round, termsOf(state).retryMaxMs));
-  return { state, step: { kind: 'pause', ms: Math.min(wanted, bounds.untilMs - nowMs), why: reason } };
+  const { retryMaxMs } = termsOf(state);
+  const wanted = Math.max(retryAfterMs ?? 0, growing(RETRY_FIRST_MS, round, retryMaxMs));
+  return {
+    state,
+    step: { kind: 'pause', ms: Math.min(wanted, retryMaxMs, bounds.untilMs - nowMs), why: reason },
+  };
 }
 
 function afterUnsentWait(state: SagaState, nowMs: number): Decision {
@@ -317,7 +380,11 @@ function waitBounds(state: SagaState): { untilMs: number; reason: FailureReason 
   const windowMs = terms.submitBeforeMs ?? Infinity;
   const policyMs = policyBoundMs(state);
   return policyMs < windowMs
-    ? { untilMs: policyMs, reason: state.wait?.reason === 'insufficient_balance' ? 'insufficient_balance' : 'provider_unavailable' }
+    ? {
+        untilMs: policyMs,
+        reason:
+          state.wait?.reason === 'insufficient_balance' ? 'insufficient_balance' : 'provider_unavailable',
+      }
     : { untilMs: windowMs, reason: 'refund_window_expired' };
 }
 
@@ -337,21 +404,42 @@ function policyBoundMs(state: SagaState): number {
   }
 }
 
+/** What ends a watch at once must not start the next one at once: between two such looks lies a pause. */
+function pauseInReview(state: SagaState, nowMs: number): Decision {
+  const { pollMs, pollMaxMs } = termsOf(state);
+  const ms = growing(Math.min(pollMs, pollMaxMs), state.round, pollMaxMs);
+  return { state: { ...state, round: state.round + 1 }, step: { kind: 'pause', ms, why: 'outcome_unknown' } };
+}
+
 /** A pause before the next look (or repeat), growing by round; after some rounds one watching activity takes over. */
-function pauseBeforeLook(before: SagaState, nowMs: number, retryAfterMs: number | null, quietUntilMs?: number): Decision {
+function pauseBeforeLook(
+  before: SagaState,
+  nowMs: number,
+  retryAfterMs: number | null,
+  quietUntilMs?: number,
+): Decision {
   const terms = termsOf(before);
   const state: SagaState = { ...before, round: before.round + 1 };
   const longest = state.stage === 'resolving' ? Math.max(terms.quietMs / 3, 250) : terms.pollMaxMs;
   const pace = growing(Math.min(terms.pollMs, longest), before.round, Math.min(longest, terms.pollMaxMs));
   // Once the quiet time is over, one more complete read decides.
   const untilQuiet = quietUntilMs !== undefined && quietUntilMs > nowMs ? quietUntilMs - nowMs : pace;
-  const ms = Math.max(retryAfterMs ?? 0, Math.min(pace, untilQuiet));
+  const ms = Math.min(Math.max(retryAfterMs ?? 0, Math.min(pace, untilQuiet)), terms.pollMaxMs);
 
-  if (state.round > LOOKS_BEFORE_WATCH && (state.stage === 'confirming' || state.stage === 'review')) {
-    const untilMs = state.stage === 'review' ? nowMs + REVIEW_WATCH_MS : state.stageSinceMs + terms.processingReviewAfterMs;
+  const mayWatch = (state.stage === 'confirming' || state.stage === 'review') && state.refusals === 0;
+  if (mayWatch && state.round > LOOKS_BEFORE_WATCH) {
+    const untilMs =
+      state.stage === 'review' ? nowMs + REVIEW_WATCH_MS : state.stageSinceMs + terms.processingReviewAfterMs;
     if (untilMs > nowMs) return { state, step: { kind: 'watch', untilMs } };
   }
-  return { state, step: { kind: 'pause', ms, why: state.stage === 'confirming' ? 'provider_processing' : 'outcome_unknown' } };
+  return {
+    state,
+    step: {
+      kind: 'pause',
+      ms,
+      why: state.stage === 'confirming' ? 'provider_processing' : 'outcome_unknown',
+    },
+  };
 }
 
 function mayRepeat(state: SagaState, nowMs: number): boolean {
@@ -380,7 +468,7 @@ function compensate(state: SagaState, reason: FailureReason): Decision {
 
 /** A person must look; a refund that is in review already stays there. */
 function review(state: SagaState, nowMs: number, why: string): Decision {
-  if (state.stage === 'review') return pauseBeforeLook(state, nowMs, null);
+  if (state.stage === 'review') return pauseInReview(state, nowMs);
   return { state, step: { kind: 'review', why } };
 }
 
@@ -389,7 +477,9 @@ function ended(state: SagaState, status: RefundStatus | 'refused'): Decision {
 }
 
 function enter(state: SagaState, stage: Stage, nowMs: number): SagaState {
-  return state.stage === stage ? state : { ...state, stage, stageSinceMs: nowMs, round: 0, wait: null };
+  return state.stage === stage
+    ? state
+    : { ...state, stage, stageSinceMs: nowMs, round: 0, wait: null, waits: {} };
 }
 
 function overdue(state: SagaState, nowMs: number, boundMs: number): boolean {

@@ -26,7 +26,11 @@ const MINUTE_MS = 60_000;
  * day or by instant is not said, so day 90 in the policy's zone is the last day, whole. Pix Saque and Troco: one hour.
  * PicPay's wallet and card payments and 4Geeks' cards have no day count in their documents.
  */
-export function refundWindow(method: PaymentMethod, paidAtMs: number, policy: WindowPolicy): RefundWindow | null {
+export function refundWindow(
+  method: PaymentMethod,
+  paidAtMs: number,
+  policy: WindowPolicy,
+): RefundWindow | null {
   switch (method) {
     case 'pix':
       return before(endOfDay(paidAtMs, policy.pixDays, policy.timeZone), policy);

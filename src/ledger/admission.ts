@@ -8,6 +8,7 @@ import { appendPaymentEvent, appendRefundEvent } from './event-chain.js';
 import { paymentFromRow } from './payment-row.js';
 import type { PaymentRow, RefundRow } from './refunds.js';
 import { bookExternal, standingOf, type Standing } from './standing.js';
+import { storable } from './storable-text.js';
 
 /** The key that is being decided, and by which run of the workflow. */
 export interface AskedKey {
@@ -58,7 +59,12 @@ export type AdmissionOutcome =
  * Decides and reserves in one transaction, under the payment's row lock, and stores the key's outcome beside it.
  * Idempotent by run: the same run's repeat finds its own outcome; any other run is told that the key is decided.
  */
-export async function admitRefund(db: Database, admission: Admission, rules: AdmissionRules): Promise<AdmissionOutcome> {
+export async function admitRefund(
+  db: Database,
+  asAsked: Admission,
+  rules: AdmissionRules,
+): Promise<AdmissionOutcome> {
+  const admission = { ...asAsked, reading: storable(asAsked.reading) };
   return db.transaction().execute(async (trx) => {
     const decided = await decidedBefore(trx, admission);
     if (decided) return decided;
@@ -95,7 +101,9 @@ export async function refuseUnread(
 ): Promise<Extract<AdmissionOutcome, { kind: 'refused' | 'replayed' | 'keyReused' }>> {
   return db.transaction().execute(async (trx) => {
     const decided = await decidedBefore(trx, admission);
-    if (decided?.kind === 'replayed' || decided?.kind === 'keyReused' || decided?.kind === 'refused') return decided;
+    if (decided?.kind === 'replayed' || decided?.kind === 'keyReused' || decided?.kind === 'refused') {
+      return decided;
+    }
     await storeOutcome(trx, { ...admission, nowMs }, broken);
     return { kind: 'refused', broken, firstRequestId: admission.requestId };
   });
@@ -111,7 +119,9 @@ async function decidedBefore(trx: LedgerTransaction, admission: AskedKey): Promi
   if (!stored) return null;
   if (stored.fingerprint !== admission.fingerprint) return { kind: 'keyReused' };
   if (stored.admitting_run_id !== admission.runId) return { kind: 'replayed' };
-  if (stored.refusal) return { kind: 'refused', broken: stored.refusal, firstRequestId: stored.first_request_id };
+  if (stored.refusal) {
+    return { kind: 'refused', broken: stored.refusal, firstRequestId: stored.first_request_id };
+  }
   const refund = await trx
     .selectFrom('refunds')
     .selectAll()
@@ -127,7 +137,11 @@ async function lockOrRegister(trx: LedgerTransaction, admission: Admission): Pro
 }
 
 /** A payment that nobody registered, with the facts that its provider showed. */
-async function registerRead(trx: LedgerTransaction, payment: NewPayment, admission: Admission): Promise<void> {
+async function registerRead(
+  trx: LedgerTransaction,
+  payment: NewPayment,
+  admission: Admission,
+): Promise<void> {
   const inserted = await trx
     .insertInto('payments')
     .values({
@@ -284,4 +298,3 @@ async function storeOutcome(
     })
     .execute();
 }
-

@@ -8,7 +8,8 @@ import type { Database, LedgerTransaction, Schema } from './database.js';
 import { paymentFromRow } from './payment-row.js';
 import { holdsLane } from './lanes.js';
 import { lockRefund, transition, type PaymentRow, type RefundRow } from './refunds.js';
-import { bookExternal, standingOf, type Standing } from './standing.js';
+import { bookExternal, standingOf, type FullStanding, type Standing } from './standing.js';
+import { storable } from './storable-text.js';
 
 /** What the provider showed at one instant, as it is kept beside the claim. */
 export type AttemptSnapshot = PaymentSnapshot & { readonly readAtMs: number };
@@ -45,7 +46,8 @@ export type ClaimOutcome =
  * Claims one attempt before its call, with the reading that it will be recognised by. The unique row makes the call
  * at-most-once, whatever the engine repeats.
  */
-export async function claimAttempt(db: Database, claim: Claim): Promise<ClaimOutcome> {
+export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimOutcome> {
+  const claim = { ...asAsked, reading: storable(asAsked.reading) };
   return db.transaction().execute(async (trx) => {
     const { payment, refund } = await lockRefund(trx, claim.refundId);
     const attempts = await attemptsOf(trx, claim.refundId);
@@ -56,11 +58,16 @@ export async function claimAttempt(db: Database, claim: Claim): Promise<ClaimOut
 
     const standing = await standingOf(trx, payment);
     if (await reopenEarlier(trx, attempts, claim.reading, standing)) return { kind: 'earlierOpen' };
-    if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) return { kind: 'laneLost' };
+    if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
+      return { kind: 'laneLost' };
+    }
 
     const stale = staleness(claim.reading, standing);
     if (stale) return { kind: 'staleReading', why: stale };
-    const booked = await bookExternal(trx, payment, standing, { snapshot: claim.reading, readAtMs: claim.reading.readAtMs });
+    const booked = await bookExternal(trx, payment, standing, {
+      snapshot: claim.reading,
+      readAtMs: claim.reading.readAtMs,
+    });
     const broken = brokenRule(claim, refund, booked, standing);
     if (broken) return { kind: 'ineligible', ...broken };
 
@@ -68,23 +75,31 @@ export async function claimAttempt(db: Database, claim: Claim): Promise<ClaimOut
   });
 }
 
-/** Notes one more sending of a claimed attempt under its own key; only idempotent providers get here. */
+/**
+ * Notes one more sending of a claimed attempt under its own key; only idempotent providers get here. False: the
+ * attempt was concluded meanwhile, or the refund is no longer the workflow's to send.
+ */
 export async function noteRepeat(
   db: Database,
   repeat: { refundId: string; number: number; sendByMs: number; nowMs: number },
 ): Promise<boolean> {
-  const noted = await db
-    .updateTable('provider_attempts')
-    .set((set) => ({
-      sends: set('sends', '+', 1),
-      last_sent_at: new Date(repeat.nowMs),
-      send_by: new Date(repeat.sendByMs),
-    }))
-    .where('refund_id', '=', repeat.refundId)
-    .where('number', '=', repeat.number)
-    .where('conclusion', 'is', null)
-    .executeTakeFirst();
-  return noted.numUpdatedRows === 1n;
+  return db.transaction().execute(async (trx) => {
+    // The lock keeps an answer to the sending before from being judged as if there were no repeat.
+    const { refund } = await lockRefund(trx, repeat.refundId);
+    if (refund.status !== 'pending' || refund.attempt !== repeat.number) return false;
+    const noted = await trx
+      .updateTable('provider_attempts')
+      .set((set) => ({
+        sends: set('sends', '+', 1),
+        last_sent_at: new Date(repeat.nowMs),
+        send_by: new Date(repeat.sendByMs),
+      }))
+      .where('refund_id', '=', repeat.refundId)
+      .where('number', '=', repeat.number)
+      .where('conclusion', 'is', null)
+      .executeTakeFirst();
+    return noted.numUpdatedRows === 1n;
+  });
 }
 
 export async function attemptsOf(db: Database | LedgerTransaction, refundId: string): Promise<AttemptRow[]> {
@@ -96,20 +111,19 @@ export async function attemptsOf(db: Database | LedgerTransaction, refundId: str
     .execute();
 }
 
-/** The newest resort against a late effect: what was proven absent and is there after all is open again. */
+/**
+ * The last resort against a late effect: what was proven absent and is there after all is open again. One attempt
+ * for one sight of it, the newest; what was declined or never sent can't be what shows up.
+ */
 async function reopenEarlier(
   trx: LedgerTransaction,
   attempts: readonly AttemptRow[],
   reading: AttemptSnapshot,
-  standing: Standing,
+  standing: FullStanding,
 ): Promise<boolean> {
-  let open = false;
-  for (const attempt of attempts) {
-    if (attempt.conclusion === null || attempt.conclusion === 'landed') {
-      open = true;
-      continue;
-    }
-    if (attempt.conclusion === 'declined' || attempt.sends === 0) continue;
+  if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) return true;
+  for (const attempt of attempts.toReversed()) {
+    if (attempt.conclusion !== 'absent') continue;
     const match = findRefund(
       {
         amountMinor: attempt.amount_minor,
@@ -122,26 +136,34 @@ async function reopenEarlier(
       othersOf(attempt, standing),
     );
     if (match.kind === 'absent' || match.kind === 'incomplete') continue;
-    await trx
-      .updateTable('provider_attempts')
-      .set({ conclusion: null, concluded_at: null, absent_reads: '[]' })
-      .where('refund_id', '=', attempt.refund_id)
-      .where('number', '=', attempt.number)
-      .execute();
-    open = true;
+    await reopenAttempt(trx, attempt);
+    return true;
   }
-  return open;
+  return false;
 }
 
-/** What the ledger knows of the payment's other refunds, for the matcher. */
-export function othersOf(attempt: AttemptRow, standing: Standing): OtherRefunds {
-  const others = standing.landed.filter((refund) => refund.refundId !== attempt.refund_id);
+export async function reopenAttempt(trx: LedgerTransaction, attempt: AttemptRow): Promise<void> {
+  await trx
+    .updateTable('provider_attempts')
+    .set({ conclusion: null, concluded_at: null, absent_reads: '[]' })
+    .where('refund_id', '=', attempt.refund_id)
+    .where('number', '=', attempt.number)
+    .execute();
+}
+
+/** What the ledger knows of the payment's other attempts, this refund's own included, for the matcher. */
+export function othersOf(attempt: AttemptRow, standing: FullStanding): OtherRefunds {
+  const isOther = (other: { refundId: string; number: number }): boolean =>
+    other.refundId !== attempt.refund_id || other.number !== attempt.number;
+  const others = [...standing.landed, ...standing.landedLate].filter(isOther);
   return {
     claimedIds: new Set(others.flatMap((refund) => refund.providerRefundId ?? [])),
     landedWithoutIdMinor: others
-      .filter((refund) => refund.providerRefundId === null && refund.concludedAtMs >= attempt.claimed_at.getTime())
+      .filter(
+        (refund) => refund.providerRefundId === null && refund.concludedAtMs >= attempt.claimed_at.getTime(),
+      )
       .map((refund) => refund.amountMinor),
-    anotherIsOpen: standing.open.some((open) => open.refundId !== attempt.refund_id),
+    anotherIsOpen: standing.open.some(isOther),
   };
 }
 
@@ -162,13 +184,14 @@ function brokenRule(
   standing: Standing,
 ): { code: FailureReason; detail: string } | null {
   const payment = paymentFromRow(row);
-  const othersOpenMinor = standing.open.reduce((sum, open) => sum + open.amountMinor, 0);
+  const unsettled = [...standing.open, ...standing.landed.filter((landing) => !landing.settled)];
+  const othersMovedMinor = unsettled.reduce((sum, other) => sum + other.amountMinor, 0);
   const decision = decideEligibility(
     { amountMinor: refund.amount_minor, currency: refund.currency, expectedRefundableMinor: null },
     {
       ...claim.rules,
-      // What others merely reserved is judged at their own claim; what they may have moved counts.
-      payment: { ...payment, reservedMinor: othersOpenMinor },
+      // What others merely reserved is judged at their own claim; what they moved, or may have, counts.
+      payment: { ...payment, reservedMinor: othersMovedMinor },
       snapshot: claim.reading,
       unknownAtProvider: false,
       liveRefunds: standing.liveRefunds - 1,
@@ -224,6 +247,9 @@ async function insertClaim(trx: LedgerTransaction, claim: Claim, refund: RefundR
 }
 
 /** Whether an unclear attempt is proven absent by the reads that the ledger itself holds. */
-export function isProvenAbsent(attempt: AttemptRow, bounds: Pick<AbsenceBounds, 'providerTimeoutMs' | 'quietMs'>): boolean {
+export function isProvenAbsent(
+  attempt: AttemptRow,
+  bounds: Pick<AbsenceBounds, 'providerTimeoutMs' | 'quietMs'>,
+): boolean {
   return absenceProven(attempt.absent_reads, { ...bounds, sendByMs: attempt.send_by.getTime() });
 }

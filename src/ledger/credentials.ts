@@ -28,8 +28,9 @@ export function createCredentialStore(
         await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`credential/${owner}`}, 0))`.execute(trx);
         const sealed = await readCredential(trx, owner);
         const { next, value } = await rotate(sealed === null ? null : sealing.unseal(sealed));
-        if (next !== null)
+        if (next !== null) {
           await storeCredential(trx, { owner, sealed: sealing.seal(next), nowMs: deps.nowMs() });
+        }
         return value;
       });
     },

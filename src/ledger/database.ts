@@ -29,6 +29,7 @@ export interface Schema {
     reserved_minor: Generated<number>;
     external_minor: Generated<number>;
     settled_at: Date | null;
+    external_read_at: Generated<Date | null>;
     created_by: string;
     created_at: Date;
   };
@@ -137,8 +138,6 @@ export interface Schema {
   provider_credentials: { owner: string; sealed: string; updated_at: Date };
 }
 
-const INT8_OID = 20;
-
 /** bigint columns as numbers: amounts stay far below 2^53, and one that does not is a bug to stop at. */
 function parseInt8(text: string): number {
   const value = Number(text);
@@ -146,16 +145,15 @@ function parseInt8(text: string): number {
   return value;
 }
 
+// For the whole process: the ledger is the only user of PostgreSQL here.
+pg.types.setTypeParser(pg.types.builtins.INT8, parseInt8);
+
 export function openDatabase(url: string, options: { poolMax?: number } = {}): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max: options.poolMax ?? 10,
     connectionTimeoutMillis: 5_000,
     statement_timeout: 15_000,
-    types: {
-      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-        oid === INT8_OID ? parseInt8 : (pg.types.getTypeParser(oid, format as 'text') as (text: string) => unknown),
-    },
   });
   // An idle connection that breaks is replaced on next use; without a listener it would end the process.
   pool.on('error', () => undefined);

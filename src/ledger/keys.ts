@@ -25,8 +25,9 @@ export async function createApiKey(
   db: Database,
   request: { readonly actor: string; readonly roles: readonly Role[]; readonly nowMs: number },
 ): Promise<{ id: string; key: string }> {
-  if (!ACTOR_FORM.test(request.actor))
+  if (!ACTOR_FORM.test(request.actor)) {
     throw new RangeError('an actor is 1 to 128 printable ASCII characters');
+  }
   if (request.roles.length === 0) throw new RangeError('a key needs at least one role');
   const id = `key_${randomBytes(KEY_ID_BYTES).toString('hex')}`;
   const key = `est_${randomBytes(KEY_BYTES).toString('base64url')}`;

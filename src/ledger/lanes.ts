@@ -4,7 +4,8 @@ import type { Database, LedgerTransaction } from './database.js';
 /** A waiter that has not asked for this long is passed over: its process may be lost. */
 const WAITER_SILENT_MS = 120_000;
 
-export type LaneAnswer = { readonly kind: 'taken' } | { readonly kind: 'busy'; readonly behindRefundId: string };
+export type LaneAnswer =
+  { readonly kind: 'taken' } | { readonly kind: 'busy'; readonly behindRefundId: string };
 
 /**
  * Takes the payment's lane for the refund, or queues it: earliest deadline first, then oldest.
@@ -19,6 +20,8 @@ export async function takeLane(db: Database, refundId: string, nowMs: number): P
       .where('payment_id', '=', payment.id)
       .executeTakeFirst();
     if (holder?.holder_refund_id === refundId) return { kind: 'taken' };
+    // Nobody would ever give it back; the claim that follows says that the refund is closed.
+    if (refund.status !== 'pending') return { kind: 'taken' };
 
     await trx
       .insertInto('lane_waiters')
@@ -62,7 +65,10 @@ export async function releaseLane(
   return (await nextWaiter(trx, refund.payment_id, nowMs)) ?? null;
 }
 
-export async function holdsLane(trx: LedgerTransaction, refund: { id: string; payment_id: string }): Promise<boolean> {
+export async function holdsLane(
+  trx: LedgerTransaction,
+  refund: { id: string; payment_id: string },
+): Promise<boolean> {
   const lane = await trx
     .selectFrom('lanes')
     .select('holder_refund_id')
@@ -71,7 +77,11 @@ export async function holdsLane(trx: LedgerTransaction, refund: { id: string; pa
   return lane?.holder_refund_id === refund.id;
 }
 
-async function nextWaiter(trx: LedgerTransaction, paymentId: string, nowMs: number): Promise<string | undefined> {
+async function nextWaiter(
+  trx: LedgerTransaction,
+  paymentId: string,
+  nowMs: number,
+): Promise<string | undefined> {
   const row = await trx
     .selectFrom('lane_waiters')
     .select('refund_id')

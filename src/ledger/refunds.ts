@@ -1,12 +1,6 @@
 import type { Selectable } from 'kysely';
 import type { ProviderError } from '../domain/provider.js';
-import {
-  mayFollow,
-  type Evidence,
-  type FailureReason,
-  type PendingReason,
-  type RefundStatus,
-} from '../domain/refund.js';
+import { mayFollow, type Evidence, type FailureReason, type PendingReason } from '../domain/refund.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
 import { appendRefundEvent, type TrailEvent } from './event-chain.js';
 
@@ -20,10 +14,21 @@ export type StatusChange =
   | { readonly status: 'pending'; readonly pendingReason: PendingReason }
   | { readonly status: 'review'; readonly reviewReason: string }
   | { readonly status: 'succeeded'; readonly evidence: Evidence }
-  | { readonly status: 'failed'; readonly failureReason: FailureReason; readonly providerError: ProviderError | null };
+  | {
+      readonly status: 'failed';
+      readonly failureReason: FailureReason;
+      readonly providerError: ProviderError | null;
+    };
 
-export async function loadRefund(db: Database, refundId: string): Promise<{ payment: PaymentRow; refund: RefundRow }> {
-  const refund = await db.selectFrom('refunds').selectAll().where('id', '=', refundId).executeTakeFirstOrThrow();
+export async function loadRefund(
+  db: Database,
+  refundId: string,
+): Promise<{ payment: PaymentRow; refund: RefundRow }> {
+  const refund = await db
+    .selectFrom('refunds')
+    .selectAll()
+    .where('id', '=', refundId)
+    .executeTakeFirstOrThrow();
   const payment = await db
     .selectFrom('payments')
     .selectAll()
@@ -75,7 +80,11 @@ export async function transition(
   const version = refund.version + 1;
   const end = await appendRefundEvent(
     trx,
-    { id: refund.id, paymentId: refund.payment_id, end: { sequence: refund.event_sequence, hash: refund.event_hash } },
+    {
+      id: refund.id,
+      paymentId: refund.payment_id,
+      end: { sequence: refund.event_sequence, hash: refund.event_hash },
+    },
     {
       origin: 'service',
       actor: SERVICE_ACTOR,
@@ -93,7 +102,9 @@ export async function transition(
       pending_reason: change.status === 'pending' ? change.pendingReason : null,
       failure_reason: change.status === 'failed' ? change.failureReason : null,
       review_reason: change.status === 'review' ? change.reviewReason : null,
-      ...(change.status === 'succeeded' ? { evidence: JSON.stringify(change.evidence), provider_error: null } : {}),
+      ...(change.status === 'succeeded'
+        ? { evidence: JSON.stringify(change.evidence), provider_error: null }
+        : {}),
       ...(change.status === 'failed' && change.providerError
         ? { provider_error: JSON.stringify(change.providerError) }
         : {}),

@@ -15,10 +15,13 @@ export async function settleRefund(db: Database, refundId: string, nowMs: number
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, refundId);
     if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
-    const landed = (await attemptsOf(trx, refundId)).filter((attempt) => attempt.conclusion === 'landed');
-    const [attempt, second] = landed;
+    const attempts = await attemptsOf(trx, refundId);
+    const [attempt, second] = attempts.filter((candidate) => candidate.conclusion === 'landed');
     if (!attempt?.evidence) return { kind: 'refused', why: 'no attempt has landed' };
     if (second) return { kind: 'refused', why: 'more than one attempt has landed' };
+    if (attempts.some((other) => other.conclusion === null))
+      return { kind: 'refused', why: 'an attempt is open' };
+    if (refund.money !== 'reserved') return { kind: 'refused', why: 'nothing is reserved for it any more' };
 
     await trx
       .updateTable('payments')
@@ -65,11 +68,14 @@ export async function compensateRefund(
     }
     const answer = attempts.at(-1)?.answer ?? null;
     const providerError = answer && 'error' in answer ? answer.error : null;
-    await trx
-      .updateTable('payments')
-      .set((set) => ({ reserved_minor: set('reserved_minor', '-', refund.amount_minor) }))
-      .where('id', '=', refund.payment_id)
-      .execute();
+    // A refund that came back for review may have lost its reservation before.
+    if (refund.money === 'reserved') {
+      await trx
+        .updateTable('payments')
+        .set((set) => ({ reserved_minor: set('reserved_minor', '-', refund.amount_minor) }))
+        .where('id', '=', refund.payment_id)
+        .execute();
+    }
     const failed = await transition(
       trx,
       refund,
@@ -83,7 +89,12 @@ export async function compensateRefund(
 }
 
 /** A person must look: nothing is released, nothing more is sent, the lane stays held while an attempt is open. */
-export async function moveToReview(db: Database, refundId: string, why: string, nowMs: number): Promise<RefundRow> {
+export async function moveToReview(
+  db: Database,
+  refundId: string,
+  why: string,
+  nowMs: number,
+): Promise<RefundRow> {
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, refundId);
     if (refund.status === 'review' || !isOpen(refund.status)) return refund;

@@ -8,20 +8,52 @@ import { SERVICE_ACTOR, type PaymentRow } from './refunds.js';
 /** What the ledger knows of a payment's refunds; read under the payment's lock. */
 export interface Standing {
   /** Landed at the provider and settled or about to be. */
-  readonly landed: readonly (OurRefund & { readonly concludedAtMs: number })[];
+  readonly landed: readonly Landing[];
   /** Attempts whose money may have moved, or may yet. */
-  readonly open: readonly { readonly refundId: string; readonly amountMinor: number }[];
+  readonly open: readonly {
+    readonly refundId: string;
+    readonly number: number;
+    readonly amountMinor: number;
+  }[];
   /** Refunds of ours that hold or moved money. */
   readonly liveRefunds: number;
 }
 
-export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): Promise<Standing> {
+export interface Landing extends OurRefund {
+  readonly number: number;
+  readonly concludedAtMs: number;
+  /** False: still inside the payment's reserved amount. */
+  readonly settled: boolean;
+}
+
+/** With what landed when no reservation waited for it any more: ours by origin, counted as external. */
+export interface FullStanding extends Standing {
+  readonly landedLate: readonly Landing[];
+}
+
+export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): Promise<FullStanding> {
   const attempts = await trx
-    .selectFrom('provider_attempts')
-    .select(['refund_id', 'amount_minor', 'provider_refund_id', 'conclusion', 'concluded_at'])
-    .where('payment_id', '=', payment.id)
+    .selectFrom('provider_attempts as attempt')
+    .innerJoin('refunds', 'refunds.id', 'attempt.refund_id')
+    .select(['attempt.refund_id', 'attempt.number', 'attempt.amount_minor', 'attempt.provider_refund_id'])
+    .select(['attempt.conclusion', 'attempt.concluded_at', 'refunds.money'])
+    .where('attempt.payment_id', '=', payment.id)
     .where((where) => where.or([where('conclusion', 'is', null), where('conclusion', '=', 'landed')]))
+    .orderBy('attempt.refund_id')
+    .orderBy('attempt.number')
     .execute();
+  const landings = attempts
+    .filter((attempt) => attempt.conclusion === 'landed')
+    .map((attempt, at, all) => ({
+      refundId: attempt.refund_id,
+      number: attempt.number,
+      amountMinor: attempt.amount_minor,
+      providerRefundId: attempt.provider_refund_id,
+      concludedAtMs: attempt.concluded_at?.getTime() ?? 0,
+      settled: attempt.money === 'refunded',
+      // A refund's money covers one landing.
+      late: attempt.money === 'released' || all[at - 1]?.refund_id === attempt.refund_id,
+    }));
   const live = await trx
     .selectFrom('refunds')
     .select((select) => select.fn.countAll<number>().as('count'))
@@ -29,24 +61,23 @@ export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): P
     .where('money', 'in', ['reserved', 'refunded'])
     .executeTakeFirstOrThrow();
   return {
-    landed: attempts
-      .filter((attempt) => attempt.conclusion === 'landed')
-      .map((attempt) => ({
-        refundId: attempt.refund_id,
-        amountMinor: attempt.amount_minor,
-        providerRefundId: attempt.provider_refund_id,
-        concludedAtMs: attempt.concluded_at?.getTime() ?? 0,
-      })),
+    landed: landings.filter((landing) => !landing.late),
+    landedLate: landings.filter((landing) => landing.late),
     open: attempts
       .filter((attempt) => attempt.conclusion === null)
-      .map((attempt) => ({ refundId: attempt.refund_id, amountMinor: attempt.amount_minor })),
+      .map((attempt) => ({
+        refundId: attempt.refund_id,
+        number: attempt.number,
+        amountMinor: attempt.amount_minor,
+      })),
     liveRefunds: live.count,
   };
 }
 
 /**
  * Books what a reading shows as moved without us. Only while no attempt of the payment is open: before that, a new
- * entry may be ours. A reading older than the last settlement may raise the figure, never lower it.
+ * entry may be ours. A reading that is older than what the ledger knows, or lacks it, may raise the figure, never
+ * lower it.
  */
 export async function bookExternal(
   trx: LedgerTransaction,
@@ -55,8 +86,9 @@ export async function bookExternal(
   reading: { snapshot: PaymentSnapshot; readAtMs: number },
 ): Promise<PaymentRow> {
   if (standing.open.length > 0 || !reading.snapshot.complete) return payment;
-  const { externalMinor, external } = explainRefunds(reading.snapshot.refunds, standing.landed);
-  const fresh = payment.settled_at === null || reading.readAtMs >= payment.settled_at.getTime();
+  const { externalMinor, external, missing } = explainRefunds(reading.snapshot.refunds, standing.landed);
+  const knownSinceMs = Math.max(payment.settled_at?.getTime() ?? 0, payment.external_read_at?.getTime() ?? 0);
+  const fresh = missing.length === 0 && reading.readAtMs >= knownSinceMs;
   const bookedMinor = fresh ? externalMinor : Math.max(externalMinor, payment.external_minor);
   if (bookedMinor === payment.external_minor) return payment;
   await appendPaymentEvent(trx, {
@@ -71,7 +103,10 @@ export async function bookExternal(
   });
   return trx
     .updateTable('payments')
-    .set({ external_minor: bookedMinor })
+    .set({
+      external_minor: bookedMinor,
+      external_read_at: new Date(Math.max(reading.readAtMs, knownSinceMs)),
+    })
     .where('id', '=', payment.id)
     .returningAll()
     .executeTakeFirstOrThrow();

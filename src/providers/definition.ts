@@ -9,6 +9,8 @@ export interface ProviderDefinition<Settings = unknown> {
   /** As people write it. */
   readonly title: string;
   readonly capabilities: ProviderCapabilities;
+  /** Whether it sends webhooks at all; where it does not, its route answers 404, on or off. */
+  readonly sendsWebhooks: boolean;
   /** One form for one payment, before uniqueness is judged; null where the id can't be one of this provider's. */
   canonicalPaymentId(providerPaymentId: string): string | null;
   /** The environment names that it reads, each with what it means. */

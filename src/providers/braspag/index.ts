@@ -26,6 +26,7 @@ const settings = z
 export const braspag: ProviderDefinition<z.output<typeof settings>> = {
   name: 'braspag',
   title: 'Braspag',
+  sendsWebhooks: true,
   capabilities: {
     idempotentSubmit: false,
     partials: 'many',

@@ -34,6 +34,7 @@ const settings = z
 export const efi: ProviderDefinition<z.output<typeof settings>> = {
   name: 'efi',
   title: 'Efí',
+  sendsWebhooks: true,
   capabilities: {
     idempotentSubmit: false,
     partials: 'many',

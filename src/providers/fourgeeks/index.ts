@@ -16,6 +16,7 @@ const settings = z
 export const fourgeeks: ProviderDefinition<z.output<typeof settings>> = {
   name: 'fourgeeks',
   title: '4Geeks',
+  sendsWebhooks: false,
   capabilities: {
     idempotentSubmit: false,
     partials: 'many',

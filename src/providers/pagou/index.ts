@@ -17,6 +17,7 @@ const settings = z
 export const pagou: ProviderDefinition<z.output<typeof settings>> = {
   name: 'pagou',
   title: 'Pagou',
+  sendsWebhooks: true,
   capabilities: {
     idempotentSubmit: false,
     partials: 'one',

@@ -25,6 +25,7 @@ const settings = z
 export const picpay: ProviderDefinition<z.output<typeof settings>> = {
   name: 'picpay',
   title: 'PicPay',
+  sendsWebhooks: false,
   capabilities: {
     idempotentSubmit: true,
     partials: 'many',

@@ -1,0 +1,85 @@
+import 'reflect-metadata';
+import {
+  Module,
+  StandardSchemaValidationPipe,
+  type DynamicModule,
+  type NestApplicationOptions,
+} from '@nestjs/common';
+import { NestFactory, Reflector } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { addBodyParsers, WEBHOOK_BODY_LIMIT_BYTES, isWebhookRoute } from './body-parsers.js';
+import { ApiKeyGuard } from './caller.js';
+import { API_DEPS, type ApiDeps } from './deps.js';
+import { serveDocs } from './docs.js';
+import { HealthController } from './health.controller.js';
+import { createDocument } from './openapi.js';
+import { answerParserError, answerRouterError } from './parser-problems.js';
+import { PaymentsController } from './payments.controller.js';
+import { ProblemFilter } from './problem.filter.js';
+import { RefundsController } from './refunds.controller.js';
+import { DeadlineInterceptor, noteArrival } from './request-deadline.js';
+import { createRouteTable } from './route-table.js';
+import { invalidRequestFrom } from './schema-issues.js';
+import { WebhooksController } from './webhooks.controller.js';
+
+const BODY_LIMIT_BYTES = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 15_000;
+const PARAMETER_LENGTH_MAX = 512;
+const NEST_OPTIONS: Pick<NestApplicationOptions, 'logger' | 'bodyParser' | 'abortOnError'> = {
+  logger: false,
+  bodyParser: false,
+  abortOnError: false,
+};
+
+@Module({ controllers: [PaymentsController, RefundsController, WebhooksController, HealthController] })
+class ApiModule {
+  static of(deps: ApiDeps): DynamicModule {
+    return { module: ApiModule, providers: [{ provide: API_DEPS, useValue: deps }] };
+  }
+}
+
+/** The front door, ready to listen: routes, authentication, problems, the document and its page. */
+export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> {
+  const adapter = createAdapter();
+  const { allowedMethods } = createRouteTable(adapter.getInstance());
+  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.of(deps), adapter, NEST_OPTIONS);
+  addBodyParsers(adapter.getInstance());
+  app.useGlobalGuards(new ApiKeyGuard(deps, app.get(Reflector)));
+  app.useGlobalInterceptors(new DeadlineInterceptor());
+  app.useGlobalPipes(new StandardSchemaValidationPipe({ exceptionFactory: invalidRequestFrom }));
+  app.useGlobalFilters(new ProblemFilter(deps.log, allowedMethods));
+  serveDocs(adapter.getInstance(), createDocument(app, [...deps.providers.keys()]));
+  await app.init();
+  await adapter.getInstance().ready();
+  return app;
+}
+
+function createAdapter(): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
+    genReqId: requestIdOf,
+    clientErrorHandler: answerParserError,
+    frameworkErrors: answerRouterError,
+  });
+  const fastify = adapter.getInstance();
+  fastify.addHook('onRoute', (route) => {
+    if (isWebhookRoute(route.url)) route.bodyLimit = WEBHOOK_BODY_LIMIT_BYTES;
+  });
+  fastify.addHook('onRequest', (request, reply, done) => {
+    noteArrival(request);
+    reply.header('X-Request-Id', request.id);
+    done();
+  });
+  return adapter;
+}
+
+/** The caller's own where it is harmless in logs and headers. */
+function requestIdOf(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  if (typeof given === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(given)) return given;
+  return `req_${randomBytes(12).toString('hex')}`;
+}

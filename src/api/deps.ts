@@ -1,0 +1,34 @@
+import type { Policy } from '../domain/policy.js';
+import type { RefundProvider } from '../domain/provider.js';
+import type { Database } from '../ledger/database.js';
+import type { ProviderDefinition } from '../providers/definition.js';
+import type { SealingKeys } from '../signing/seal.js';
+import type { RefundEngine } from './refund-engine.js';
+
+/** All that the front door needs; plain values, so that a test can give its own. */
+export interface ApiDeps {
+  readonly db: Database;
+  readonly config: { readonly payloadKeys: SealingKeys | null };
+  readonly policy: Pick<Policy, 'window'>;
+  /** By name, in the registry's order. */
+  readonly providers: ReadonlyMap<string, ConfiguredProvider>;
+  readonly engine: RefundEngine;
+  /** The name of the newest migration that this build knows, as the database stores it. */
+  readonly newestMigration: string;
+  readonly nowMs: () => number;
+  readonly log: ApiLog;
+}
+
+export interface ConfiguredProvider {
+  readonly definition: ProviderDefinition;
+  /** Null: the provider is off. */
+  readonly provider: RefundProvider | null;
+}
+
+export interface ApiLog {
+  info(fields: Record<string, unknown>, message: string): void;
+  warn(fields: Record<string, unknown>, message: string): void;
+  error(fields: Record<string, unknown>, message: string): void;
+}
+
+export const API_DEPS = Symbol('ApiDeps');

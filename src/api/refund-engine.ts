@@ -1,0 +1,182 @@
+import {
+  isGrpcServiceError,
+  WithStartWorkflowOperation,
+  type Client,
+  type ConnectionLike,
+} from '@temporalio/client';
+import {
+  defineSearchAttributeKey,
+  TypedSearchAttributes,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
+  type SearchAttributePair,
+} from '@temporalio/common';
+import { randomUUID } from 'node:crypto';
+import type { AdmissionVerdict, RefundStart } from '../../activities/interface.js';
+import {
+  admissionUpdate,
+  hintSignal,
+  REFUND_TASK_QUEUE,
+  REFUND_WORKFLOW_TYPE,
+  refundWorkflowId,
+  SEARCH_ATTRIBUTES,
+  type Envelope,
+  type RefundWorkflow,
+} from '../../workflows/messages.js';
+
+/** What the front door asks of the process engine, and no more. */
+export interface RefundEngine {
+  /**
+   * Starts the refund's workflow, or finds it, and waits for its first verdict.
+   * @throws EngineFailure when no verdict came in time: whether the refund is admitted is then unknown.
+   */
+  requestRefund(start: RefundStart, hints: RefundHints): Promise<AdmissionVerdict>;
+  /** Tells a running refund to look at its provider soon. @throws EngineFailure */
+  hint(refundId: string, source: 'webhook' | 'refresh'): Promise<void>;
+  /** False where the engine does not answer. Never throws. */
+  ready(): Promise<boolean>;
+}
+
+/** What the door knows from the ledger, for people who look at Temporal. Nothing personal, nothing that decides. */
+export interface RefundHints {
+  readonly provider: string;
+  readonly paymentId: string | null;
+  readonly reference: string | null;
+  readonly amountMinor: number | null;
+  readonly deadlineMs: number | null;
+  readonly summary: string;
+}
+
+export class EngineFailure extends Error {
+  constructor(
+    /** `busy`: too many requests wait for the verdict on this very refund. */
+    readonly kind: 'busy' | 'unavailable',
+    cause: unknown,
+  ) {
+    super(`the engine gave no verdict (${kind})`, { cause });
+    this.name = 'EngineFailure';
+  }
+}
+
+const VERDICT_WITHIN_MS = 8_000;
+const HINT_WITHIN_MS = 4_000;
+const READY_WITHIN_MS = 2_000;
+const GRPC_NOT_FOUND = 5;
+const GRPC_RESOURCE_EXHAUSTED = 8;
+
+export function createRefundEngine(client: Client): RefundEngine {
+  return {
+    requestRefund: (start, hints) =>
+      withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
+        client.workflow.executeUpdateWithStart(admissionUpdate, {
+          args: [{ body: { fingerprint: start.fingerprint } }],
+          // Each request asks anew: an update id that repeats would answer without comparing the bodies.
+          updateId: `${start.requestId}-${randomUUID()}`,
+          startWorkflowOperation: startOperation(start, hints),
+        }),
+      ),
+    hint: async (refundId, source) => {
+      try {
+        await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
+          client.workflow.getHandle(refundWorkflowId(refundId)).signal(hintSignal, { body: { source } }),
+        );
+      } catch (error) {
+        // A workflow that is over needs no hint.
+        if (!isOver(error)) throw error;
+      }
+    },
+    ready: async () => {
+      try {
+        await withinDeadline(client.connection, READY_WITHIN_MS, () =>
+          client.workflowService.describeNamespace({ namespace: client.options.namespace }),
+        );
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+function startOperation(start: RefundStart, hints: RefundHints): WithStartWorkflowOperation<RefundWorkflow> {
+  const envelope: Envelope<RefundStart> = { body: start };
+  return new WithStartWorkflowOperation<RefundWorkflow>(REFUND_WORKFLOW_TYPE, {
+    workflowId: refundWorkflowId(start.refundId),
+    taskQueue: REFUND_TASK_QUEUE,
+    args: [envelope],
+    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+    // A closed run that never admitted must not block its key: the ledger's row is the guard.
+    workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+    // A worker that died is given up sooner than by the default of 10 s.
+    workflowTaskTimeout: '5s',
+    typedSearchAttributes: new TypedSearchAttributes(searchAttributes(hints)),
+    staticSummary: hints.summary,
+    staticDetails: `Requested by the API, request ${start.requestId}.`,
+  });
+}
+
+function searchAttributes(hints: RefundHints): SearchAttributePair[] {
+  const keyword = (name: keyof typeof SEARCH_ATTRIBUTES, value: string): SearchAttributePair => ({
+    key: defineSearchAttributeKey(name, 'KEYWORD'),
+    value,
+  });
+  const pairs = [keyword('RefundStatus', 'pending'), keyword('RefundProvider', hints.provider)];
+  if (hints.paymentId !== null) pairs.push(keyword('RefundPaymentId', hints.paymentId));
+  if (hints.reference !== null) pairs.push(keyword('RefundReference', hints.reference));
+  if (hints.amountMinor !== null) {
+    pairs.push({
+      key: defineSearchAttributeKey('RefundAmount', SEARCH_ATTRIBUTES.RefundAmount),
+      value: hints.amountMinor,
+    });
+  }
+  if (hints.deadlineMs !== null) {
+    pairs.push({
+      key: defineSearchAttributeKey('RefundDeadline', SEARCH_ATTRIBUTES.RefundDeadline),
+      value: new Date(hints.deadlineMs),
+    });
+  }
+  return pairs;
+}
+
+async function withinDeadline<T>(
+  connection: ConnectionLike,
+  timeoutMs: number,
+  call: () => Promise<T>,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  // Connecting for the first time is not under the call's own deadline.
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new EngineFailure('unavailable', 'no answer in time')), timeoutMs);
+  });
+  try {
+    return await Promise.race([connection.withDeadline(Date.now() + timeoutMs, call), tooLate]);
+  } catch (error) {
+    if (error instanceof EngineFailure) throw error;
+    throw new EngineFailure(isTooManyUpdates(error) ? 'busy' : 'unavailable', error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function isTooManyUpdates(error: unknown): boolean {
+  return causes(error).some(
+    (cause) => grpcCodeOf(cause) === GRPC_RESOURCE_EXHAUSTED && /update/i.test(cause.message),
+  );
+}
+
+function isOver(error: unknown): boolean {
+  return causes(error).some(
+    (cause) => grpcCodeOf(cause) === GRPC_NOT_FOUND || cause instanceof WorkflowNotFoundError,
+  );
+}
+
+function grpcCodeOf(error: Error): number | null {
+  return isGrpcServiceError(error) ? error.code : null;
+}
+
+function causes(error: unknown): Error[] {
+  const chain: Error[] = [];
+  for (let link = error; link instanceof Error && chain.length < 10; link = link.cause) chain.push(link);
+  return chain;
+}

@@ -1,0 +1,175 @@
+import type { z } from 'zod';
+import { decideEligibility, type EligibilityRequest } from '../domain/eligibility.js';
+import { assertNever } from '../domain/errors.js';
+import { explainRefunds } from '../domain/matching.js';
+import type { Payment } from '../domain/payment.js';
+import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../domain/provider.js';
+import { refundWindow } from '../domain/window.js';
+import { readStanding } from '../ledger/payments.js';
+import type { Standing } from '../ledger/standing.js';
+import { paymentIdOf } from '../signing/refund-id.js';
+import type { ApiDeps, ConfiguredProvider } from './deps.js';
+import { Problem, notFound } from './problem.js';
+import { paymentInLedger, toRefundRequest } from './refund-request.js';
+import type { previewResource, RefundBody } from './refund.schema.js';
+
+type Preview = z.output<typeof previewResource>;
+
+const READ_WITHIN_MS = 3_000;
+const NO_STANDING: Standing = { landed: [], open: [], liveRefunds: 0 };
+
+/** Every rule with its numbers, as an admission would decide now; nothing is stored and nobody is told. */
+export async function previewRefund(deps: ApiDeps, body: RefundBody): Promise<Preview> {
+  const request = toRefundRequest(deps, body);
+  const registered = await paymentInLedger(deps, request);
+  if (!registered && 'paymentId' in request.payment) throw notFound('payment');
+  const name = registered?.provider ?? ('provider' in request.payment ? request.payment.provider : '');
+  const configured = deps.providers.get(name);
+  if (!configured) throw notFound('payment');
+
+  const reference = registered ? referenceOf(registered) : unregisteredReference(request.payment);
+  const read = configured.provider ? await readWithin(configured, reference) : null;
+  const snapshot = read?.kind === 'found' ? read.snapshot : null;
+  const payment = registered ?? unregisteredPayment(configured, reference, read, deps.nowMs());
+  const standing = registered
+    ? ((await readStanding(deps.db, registered.id))?.standing ?? NO_STANDING)
+    : NO_STANDING;
+  const seen = withExternalMoney(payment, standing, snapshot);
+  return decidedPreview(deps, configured, seen, {
+    asked: request,
+    snapshot,
+    read,
+  });
+}
+
+function decidedPreview(
+  deps: ApiDeps,
+  configured: ConfiguredProvider,
+  { payment, liveRefunds }: { payment: Payment; liveRefunds: number },
+  given: { asked: EligibilityRequest; snapshot: PaymentSnapshot | null; read: PaymentRead | null },
+): Preview {
+  const { snapshot, read } = given;
+  // Providers cut and shift times: the earlier one counts for the window.
+  const paidAtMs = Math.min(payment.paidAtMs, snapshot?.paidAtMs ?? payment.paidAtMs);
+  const window = refundWindow(payment.method, paidAtMs, deps.policy.window);
+  const decision = decideEligibility(given.asked, {
+    payment,
+    capabilities: configured.definition.capabilities,
+    providerEnabled: configured.provider !== null,
+    snapshot,
+    unknownAtProvider: read?.kind === 'notFound',
+    window,
+    liveRefunds,
+    nowMs: deps.nowMs(),
+  });
+  return {
+    object: 'refund_preview',
+    eligible: decision.broken.length === 0,
+    amount: decision.amountMinor,
+    currency: payment.currency,
+    refundable_amount: decision.refundableMinor,
+    refund_deadline: window ? new Date(window.deadlineMs).toISOString() : null,
+    provider_read: readWord(read),
+    rules: decision.rules.map(({ code, passed, detail, numbers }) => ({ code, passed, detail, numbers })),
+    approval: { required: 0 },
+  };
+}
+
+async function readWithin(configured: ConfiguredProvider, reference: PaymentReference): Promise<PaymentRead> {
+  const unavailable: PaymentRead = {
+    kind: 'unavailable',
+    reason: 'provider_unavailable',
+    retryAfterMs: null,
+    detail: 'no answer in time',
+  };
+  if (!configured.provider) return unavailable;
+  const signal = AbortSignal.timeout(READ_WITHIN_MS);
+  const tooLate = new Promise<PaymentRead>((resolve) => {
+    signal.addEventListener('abort', () => resolve(unavailable), { once: true });
+  });
+  return Promise.race([configured.provider.readPayment(reference, signal), tooLate]);
+}
+
+/** What the provider shows and nothing of ours explains counts, but while an attempt is open it may be ours. */
+function withExternalMoney(payment: Payment, standing: Standing, snapshot: PaymentSnapshot | null) {
+  if (!snapshot?.complete || standing.open.length > 0) return { payment, liveRefunds: standing.liveRefunds };
+  const { externalMinor } = explainRefunds(snapshot.refunds, standing.landed);
+  const wasCounted = payment.externalMinor > 0 ? 1 : 0;
+  return {
+    payment: { ...payment, externalMinor },
+    liveRefunds: standing.liveRefunds - wasCounted + (externalMinor > 0 ? 1 : 0),
+  };
+}
+
+/** What a provider shows of a payment that nobody registered. @throws Problem where that is not enough. */
+function unregisteredPayment(
+  configured: ConfiguredProvider,
+  reference: PaymentReference,
+  read: PaymentRead | null,
+  nowMs: number,
+): Payment {
+  const { name, title, capabilities } = configured.definition;
+  if (!read) {
+    throw new Problem('provider_not_enabled', `${title} is not enabled, and the payment is not registered.`);
+  }
+  if (read.kind === 'unavailable' || read.kind === 'unreadable') {
+    throw new Problem(
+      'provider_unavailable',
+      'The payment is not registered, and its provider could not be asked.',
+    );
+  }
+  const snapshot = read.kind === 'found' && capabilities.readsUnregistered ? read.snapshot : null;
+  if (snapshot?.amountMinor == null || snapshot.paidAtMs === null) throw notFound('payment');
+  return {
+    id: paymentIdOf(name, reference.providerPaymentId),
+    provider: name,
+    providerPaymentId: reference.providerPaymentId,
+    providerPaymentReference: snapshot.providerPaymentReference,
+    amountMinor: snapshot.amountMinor,
+    currency: snapshot.currency ?? capabilities.currencies?.[0] ?? 'BRL',
+    method: snapshot.method ?? capabilities.defaultMethod,
+    paidAtMs: snapshot.paidAtMs,
+    reference: null,
+    metadata: {},
+    refundedMinor: 0,
+    reservedMinor: 0,
+    externalMinor: 0,
+    createdAtMs: nowMs,
+  };
+}
+
+function referenceOf(payment: Payment): PaymentReference {
+  return {
+    providerPaymentId: payment.providerPaymentId,
+    providerPaymentReference: payment.providerPaymentReference,
+    paymentId: payment.id,
+    paidAtMs: payment.paidAtMs,
+  };
+}
+
+function unregisteredReference(
+  named: { readonly paymentId: string } | { readonly providerPaymentId: string },
+): PaymentReference {
+  if ('paymentId' in named) throw notFound('payment');
+  return {
+    providerPaymentId: named.providerPaymentId,
+    providerPaymentReference: null,
+    paymentId: null,
+    paidAtMs: null,
+  };
+}
+
+function readWord(read: PaymentRead | null): Preview['provider_read'] {
+  if (!read) return 'off';
+  switch (read.kind) {
+    case 'found':
+      return 'read';
+    case 'notFound':
+      return 'not_found';
+    case 'unavailable':
+    case 'unreadable':
+      return read.kind;
+    default:
+      return assertNever(read);
+  }
+}

@@ -1,0 +1,188 @@
+import type { AdmissionVerdict, RefundRequest, RefundStart } from '../../activities/interface.js';
+import type { BrokenRule } from '../domain/eligibility.js';
+import { assertNever } from '../domain/errors.js';
+import { formatDecimal } from '../domain/money.js';
+import type { Payment } from '../domain/payment.js';
+import { refundWindow } from '../domain/window.js';
+import { findPayment, findPaymentAtProvider } from '../ledger/payments.js';
+import { findOutcomeOfKey, findRefund, type RefundRow } from '../ledger/refund-reads.js';
+import { fingerprintOf } from '../signing/fingerprint.js';
+import { refundIdOfKey } from '../signing/refund-id.js';
+import type { ApiDeps } from './deps.js';
+import { canonicalId, knownProvider } from './payment-naming.js';
+import { engineUnavailable, notFound, Problem } from './problem.js';
+import { EngineFailure, type RefundHints } from './refund-engine.js';
+import type { RefundBody } from './refund.schema.js';
+
+export interface RefundAsk {
+  readonly actor: string;
+  readonly idempotencyKey: string;
+  readonly requestId: string;
+  readonly body: RefundBody;
+}
+
+/** An admission that begins later than this stores nothing, so that no old request is carried out unexpectedly. */
+const ADMIT_WITHIN_MS = 60_000;
+const REPLAYED = { 'Idempotent-Replayed': 'true' };
+
+/**
+ * Asks for one refund: the key's stored answer where there is one, else the workflow's first verdict.
+ * @throws Problem for everything but 202.
+ */
+export async function requestRefund(
+  deps: ApiDeps,
+  ask: RefundAsk,
+): Promise<{ readonly refund: RefundRow; readonly replayed: boolean }> {
+  const request = toRefundRequest(deps, ask.body);
+  const fingerprint = fingerprintOf(request);
+  const known = await answerOfKey(deps, ask, fingerprint);
+  if (known) return known;
+
+  const payment = await paymentInLedger(deps, request);
+  if (!payment && 'paymentId' in request.payment) throw notFound('payment');
+  const start: RefundStart = {
+    refundId: refundIdOfKey(ask.actor, ask.idempotencyKey),
+    actor: ask.actor,
+    idempotencyKey: ask.idempotencyKey,
+    fingerprint,
+    requestId: ask.requestId,
+    admitUntilMs: deps.nowMs() + ADMIT_WITHIN_MS,
+    request,
+  };
+  const verdict = await verdictOf(deps, start, hintsFor(deps, request, payment));
+  if (verdict === null || verdict.kind === 'replayed') {
+    const stored = await answerOfKey(deps, ask, fingerprint);
+    if (stored) return stored;
+    throw engineUnavailable();
+  }
+  return answerOf(deps, verdict, ask.requestId);
+}
+
+/** With every id in its canonical form, so that two ways of writing one payment are one request. */
+export function toRefundRequest(deps: Pick<ApiDeps, 'providers'>, body: RefundBody): RefundRequest {
+  return {
+    payment: namedPayment(deps, body),
+    amountMinor: body.amount ?? null,
+    currency: body.currency ?? null,
+    reason: body.reason,
+    description: body.description ?? null,
+    reference: body.reference ?? null,
+    metadata: body.metadata ?? {},
+    expectedRefundableMinor: body.expected_refundable_amount ?? null,
+  };
+}
+
+export async function paymentInLedger(
+  deps: Pick<ApiDeps, 'db'>,
+  request: RefundRequest,
+): Promise<Payment | null> {
+  return 'paymentId' in request.payment
+    ? findPayment(deps.db, request.payment.paymentId)
+    : findPaymentAtProvider(deps.db, request.payment.provider, request.payment.providerPaymentId);
+}
+
+function namedPayment(deps: Pick<ApiDeps, 'providers'>, body: RefundBody): RefundRequest['payment'] {
+  if (body.payment_id !== undefined) return { paymentId: body.payment_id };
+  const { provider, provider_payment_id: id } = body;
+  if (provider === undefined || id === undefined) {
+    throw new TypeError('the schema lets exactly one form through');
+  }
+  return { provider, providerPaymentId: canonicalId(knownProvider(deps, provider), id) };
+}
+
+/** What the ledger says under this key; null: nothing yet. @throws Problem for a refusal or another body. */
+async function answerOfKey(
+  deps: ApiDeps,
+  ask: RefundAsk,
+  fingerprint: string,
+): Promise<{ refund: RefundRow; replayed: true } | null> {
+  const outcome = await findOutcomeOfKey(deps.db, ask.actor, ask.idempotencyKey);
+  if (!outcome) return null;
+  if (outcome.fingerprint !== fingerprint) throw keyReused();
+  if (outcome.refusal) throw refusal(outcome.refusal, REPLAYED);
+  const refund = await findRefund(deps.db, outcome.refundId);
+  if (!refund) throw new Error('an admitted key names no refund');
+  return { refund, replayed: true };
+}
+
+/** Null: the engine gave none, and only the ledger can tell what happened. */
+async function verdictOf(
+  deps: ApiDeps,
+  start: RefundStart,
+  hints: RefundHints,
+): Promise<AdmissionVerdict | null> {
+  try {
+    return await deps.engine.requestRefund(start, hints);
+  } catch (error) {
+    if (!(error instanceof EngineFailure)) throw error;
+    deps.log.warn(
+      { err: error, refundId: start.refundId, requestId: start.requestId },
+      'no verdict from the engine',
+    );
+    if (error.kind === 'busy') {
+      throw new Problem(
+        'idempotency_in_progress',
+        'Many requests with this Idempotency-Key wait for their answer.',
+      );
+    }
+    return null;
+  }
+}
+
+async function answerOf(
+  deps: ApiDeps,
+  verdict: Exclude<AdmissionVerdict, { kind: 'replayed' }>,
+  requestId: string,
+): Promise<{ refund: RefundRow; replayed: boolean }> {
+  switch (verdict.kind) {
+    case 'admitted': {
+      const refund = await findRefund(deps.db, verdict.refundId);
+      if (!refund) throw new Error('an admitted refund is not in the ledger');
+      return { refund, replayed: verdict.firstRequestId !== requestId };
+    }
+    case 'refused':
+      throw refusal(verdict.broken, verdict.firstRequestId === requestId ? {} : REPLAYED);
+    case 'keyReused':
+      throw keyReused();
+    case 'paymentNotFound':
+      throw new Problem('not_found', verdict.detail);
+    case 'duplicateReference':
+      throw new Problem('duplicate_reference', verdict.detail, {
+        errors: [{ pointer: '/reference', detail: verdict.detail }],
+      });
+    case 'providerUnavailable':
+      throw new Problem('provider_unavailable', verdict.detail);
+    case 'tooLate':
+      throw engineUnavailable();
+    default:
+      return assertNever(verdict);
+  }
+}
+
+function refusal(broken: readonly BrokenRule[], headers: Readonly<Record<string, string>>): Problem {
+  const [first] = broken;
+  if (!first) throw new Error('a refusal names no rule');
+  return new Problem(first.code, first.detail, {
+    errors: broken.map(({ code, pointer, detail }) => ({ code, pointer, detail })),
+    headers,
+  });
+}
+
+function keyReused(): Problem {
+  return new Problem('idempotency_key_reused', 'This Idempotency-Key was used with another body.');
+}
+
+function hintsFor(deps: ApiDeps, request: RefundRequest, payment: Payment | null): RefundHints {
+  const provider =
+    payment?.provider ?? ('provider' in request.payment ? request.payment.provider : 'unknown');
+  const window = payment && refundWindow(payment.method, payment.paidAtMs, deps.policy.window);
+  const amount = request.amountMinor === null ? 'All that is refundable' : formatDecimal(request.amountMinor);
+  return {
+    provider,
+    paymentId: payment?.id ?? null,
+    reference: request.reference,
+    amountMinor: request.amountMinor,
+    deadlineMs: window?.deadlineMs ?? null,
+    summary: `Refund through ${provider}: ${amount} ${request.currency ?? payment?.currency ?? ''}`.trimEnd(),
+  };
+}

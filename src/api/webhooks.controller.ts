@@ -1,0 +1,99 @@
+import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { storeDelivery } from '../ledger/inbox.js';
+import { findOpenRefundIds } from '../ledger/refund-reads.js';
+import { API_DEPS, type ApiDeps } from './deps.js';
+import { Operation } from './openapi.js';
+import { invalidRequest, notFound, Problem, type ProblemCode } from './problem.js';
+import { webhookAnswer } from './webhook.schema.js';
+
+const PROBLEM_CODES: readonly ProblemCode[] = [
+  'invalid_request',
+  'unauthenticated',
+  'not_found',
+  'payload_too_large',
+  'engine_unavailable',
+];
+
+@Controller('v1/providers')
+export class WebhooksController {
+  constructor(@Inject(API_DEPS) private readonly deps: ApiDeps) {}
+
+  @Post(':provider/webhook')
+  @HttpCode(200)
+  @Operation({
+    summary: 'A provider says that something happened',
+    access: 'open',
+    description: 'Authenticated over the raw body in the way of each provider. A hint: only a read decides.',
+    rawBody: true,
+    success: [{ status: 200, schema: webhookAnswer, description: 'Stored, once however often it comes.' }],
+    problems: PROBLEM_CODES,
+  })
+  async receiveWebhook(
+    @Param('provider') provider: string,
+    @Req() request: FastifyRequest,
+  ): Promise<Record<string, never>> {
+    await this.receive(provider, request);
+    return {};
+  }
+
+  @Post('efi/webhook/pix')
+  @HttpCode(200)
+  @Operation({
+    summary: 'The same for Efí, which may add /pix to the address that it was given',
+    access: 'open',
+    rawBody: true,
+    success: [{ status: 200, schema: webhookAnswer, description: 'Stored, once however often it comes.' }],
+    problems: PROBLEM_CODES,
+  })
+  async receiveEfiPixWebhook(@Req() request: FastifyRequest): Promise<Record<string, never>> {
+    await this.receive('efi', request);
+    return {};
+  }
+
+  private async receive(name: string, request: FastifyRequest): Promise<void> {
+    const configured = this.deps.providers.get(name);
+    if (!configured?.definition.sendsWebhooks) throw notFound('webhook');
+    if (!configured.provider) {
+      throw new Problem('unauthenticated', 'Nothing is configured to check this with.');
+    }
+    const { webhook } = configured.provider;
+    if (!webhook) throw notFound('webhook');
+
+    const rawBody = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const nowMs = this.deps.nowMs();
+    const delivery = { rawBody, headers: firstValues(request.headers), query: firstValues(request.query) };
+    if (!webhook.verifyWebhook(delivery, nowMs)) {
+      throw new Problem('unauthenticated', 'The delivery is not signed as it should be.');
+    }
+    const parsed = webhook.parseWebhook(rawBody);
+    if (parsed.kind === 'malformed') throw invalidRequest('', parsed.detail);
+
+    await storeDelivery(
+      this.deps.db,
+      { provider: name, rawBody, providerPaymentId: parsed.providerPaymentId },
+      nowMs,
+    );
+    if (parsed.providerPaymentId !== null) void this.hintOpenRefunds(name, parsed.providerPaymentId);
+  }
+
+  /** After the answer: it stands without the engine, whose polling finds what no hint told. */
+  private async hintOpenRefunds(provider: string, providerPaymentId: string): Promise<void> {
+    try {
+      const refundIds = await findOpenRefundIds(this.deps.db, provider, providerPaymentId);
+      await Promise.all(refundIds.map((id) => this.deps.engine.hint(id, 'webhook')));
+    } catch (error) {
+      this.deps.log.warn({ err: error, provider }, 'a webhook could not be passed on');
+    }
+  }
+}
+
+function firstValues(given: unknown): Record<string, string | undefined> {
+  if (typeof given !== 'object' || given === null) return {};
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      const first: unknown = Array.isArray(value) ? value[0] : value;
+      return [name, typeof first === 'string' ? first : undefined];
+    }),
+  );
+}

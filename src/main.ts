@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Client, Connection } from '@temporalio/client';
+import { createApp } from './api/app.js';
+import { createRefundEngine } from './api/refund-engine.js';
+import { readConfig } from './config.js';
+import { NEWEST_MIGRATION } from './ledger/readiness.js';
+import { createLogger } from './logger.js';
+import { temporalTarget } from './temporal.js';
+import { buildParts } from './wiring.js';
+
+const DRAIN_WITHIN_MS = 25_000;
+const SWEEP_EVERY_MS = 100;
+
+/** `npm run start:api`: serves until SIGTERM; starts without PostgreSQL and Temporal, and outlives their loss. */
+async function main(): Promise<void> {
+  const log = createLogger('api');
+  const config = readConfig(process.env);
+  const target = temporalTarget(config, process.env);
+  const parts = buildParts(config, log);
+  const connection = Connection.lazy(target.connection);
+  const app = await createApp({
+    db: parts.db,
+    config,
+    policy: parts.policy,
+    providers: parts.providers,
+    engine: createRefundEngine(new Client({ connection, namespace: target.namespace })),
+    newestMigration: NEWEST_MIGRATION,
+    nowMs: () => Date.now(),
+    log,
+  });
+
+  // Before it listens: whoever stops it early must not wait for a signal that was missed.
+  const asked = Promise.race(['SIGTERM', 'SIGINT', 'disconnect'].map((event) => once(process, event)));
+  await app.listen(config.port, config.host);
+  log.info({ url: await app.getUrl() }, 'the API listens');
+  await asked;
+
+  await drain(app);
+  await parts.close();
+  log.info('drained');
+  // Closing Temporal's channel instead would throw out of the retries that still run while Temporal is away.
+  process.exit(0);
+}
+
+/** Accepts nothing more, and lets what is under way finish; an idle connection is no reason to wait. */
+async function drain(app: NestFastifyApplication): Promise<void> {
+  const server = app.getHttpServer();
+  const closed = once(server, 'close');
+  server.close();
+  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY_MS);
+  await Promise.race([closed, delay(DRAIN_WITHIN_MS, undefined, { ref: false })]);
+  clearInterval(sweep);
+  await app.close();
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
