@@ -4,7 +4,13 @@ import type { Payment } from '../src/domain/payment.js';
 import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../src/domain/provider.js';
 import type { SagaTerms } from '../src/domain/saga.js';
 import { refundWindow, type RefundWindow } from '../src/domain/window.js';
-import { admitRefund, refuseUnread, type Admission, type AdmissionRules, type NewPayment } from '../src/ledger/admission.js';
+import {
+  admitRefund,
+  refuseUnread,
+  type Admission,
+  type AdmissionRules,
+  type NewPayment,
+} from '../src/ledger/admission.js';
 import { findPayment, findPaymentAtProvider } from '../src/ledger/payments.js';
 import { referenceOf } from '../src/ledger/payment-row.js';
 import type { RefundRow } from '../src/ledger/refunds.js';
@@ -29,7 +35,10 @@ type Subject =
   | { readonly kind: 'refused'; readonly verdict: Refused };
 
 /** Reads the payment, decides every rule, reserves: one local activity, one transaction, one verdict. */
-export async function admit(deps: ActivityDeps, { body: start }: Envelope<RefundStart>): Promise<AdmitResult> {
+export async function admit(
+  deps: ActivityDeps,
+  { body: start }: Envelope<RefundStart>,
+): Promise<AdmitResult> {
   if (deps.nowMs() > start.admitUntilMs) return { verdict: { kind: 'tooLate' } };
 
   const subject = await subjectOf(deps, start);
@@ -81,7 +90,8 @@ async function subjectOf(deps: ActivityDeps, start: RefundStart): Promise<Subjec
       ? await findPayment(deps.db, asked.paymentId)
       : await findPaymentAtProvider(deps.db, asked.provider, asked.providerPaymentId);
   if (registered) return registeredSubject(deps, registered);
-  if ('paymentId' in asked) return refused({ kind: 'paymentNotFound', detail: 'No such payment is registered.' });
+  if ('paymentId' in asked)
+    {return refused({ kind: 'paymentNotFound', detail: 'No such payment is registered.' });}
   return unregisteredSubject(deps, start, asked);
 }
 
@@ -131,7 +141,10 @@ async function unregisteredSubject(
       return refused({ kind: 'paymentNotFound', detail: 'Neither we nor the provider know this payment.' });
     case 'unavailable':
     case 'unreadable':
-      return refused({ kind: 'providerUnavailable', detail: 'The payment is not registered, and the provider can’t be read now.' });
+      return refused({
+        kind: 'providerUnavailable',
+        detail: 'The payment is not registered, and the provider can’t be read now.',
+      });
   }
 }
 
@@ -192,8 +205,16 @@ function rulesOf(
 }
 
 /** The earlier of the two payment times counts: providers cut and shift theirs, merchants mistype theirs. */
-export function windowOf(deps: ActivityDeps, payment: Payment, shownPaidAtMs: number | null): RefundWindow | null {
-  return refundWindow(payment.method, Math.min(payment.paidAtMs, shownPaidAtMs ?? Infinity), deps.policy.window);
+export function windowOf(
+  deps: ActivityDeps,
+  payment: Payment,
+  shownPaidAtMs: number | null,
+): RefundWindow | null {
+  return refundWindow(
+    payment.method,
+    Math.min(payment.paidAtMs, shownPaidAtMs ?? Infinity),
+    deps.policy.window,
+  );
 }
 
 export function providerNamed(deps: ActivityDeps, name: string): EnabledProvider {

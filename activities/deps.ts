@@ -10,7 +10,10 @@ export interface ActivityDeps {
   readonly policy: Policy;
   readonly timings: Timings;
   readonly nowMs: () => number;
-  readonly log: { error(fields: Record<string, unknown>, message: string): void; warn(fields: Record<string, unknown>, message: string): void };
+  readonly log: {
+    error(fields: Record<string, unknown>, message: string): void;
+    warn(fields: Record<string, unknown>, message: string): void;
+  };
 }
 
 export interface EnabledProvider {

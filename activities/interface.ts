@@ -6,7 +6,9 @@ import type { Envelope } from '../workflows/messages.js';
 /** Steps in the ledger: local, short, safe to repeat. */
 export interface LedgerActivities {
   admit(start: Envelope<RefundStart>): Promise<AdmitResult>;
-  takeLane(input: { refundId: string }): Promise<{ kind: 'taken' } | { kind: 'busy'; behindRefundId: string }>;
+  takeLane(input: {
+    refundId: string;
+  }): Promise<{ kind: 'taken' } | { kind: 'busy'; behindRefundId: string }>;
   settle(input: { refundId: string }): Promise<ClosingResult>;
   compensate(input: { refundId: string; reason: FailureReason }): Promise<ClosingResult>;
   review(input: { refundId: string; why: string }): Promise<void>;
@@ -46,8 +48,7 @@ export interface RefundStart {
 export interface RefundRequest {
   /** Ours, or the provider's own id (canonical): exactly one of the two. */
   readonly payment:
-    | { readonly paymentId: string }
-    | { readonly provider: string; readonly providerPaymentId: string };
+    { readonly paymentId: string } | { readonly provider: string; readonly providerPaymentId: string };
   /** Null: all that is refundable. */
   readonly amountMinor: number | null;
   readonly currency: string | null;

@@ -25,7 +25,10 @@ export async function look(
   if (read.kind !== 'found') {
     await noteLook(deps.db, refund.id, deps.nowMs());
     if (read.kind !== 'unavailable') {
-      deps.log.warn({ refundId: refund.id, provider: refund.provider, read }, 'a reading at the provider is of no use');
+      deps.log.warn(
+        { refundId: refund.id, provider: refund.provider, read },
+        'a reading at the provider is of no use',
+      );
     }
     return { kind: 'unavailable', retryAfterMs: read.kind === 'unavailable' ? read.retryAfterMs : null };
   }
@@ -38,13 +41,19 @@ export async function look(
     nowMs: deps.nowMs(),
   });
   if (result.kind === 'unknownStatus') {
-    deps.log.error({ refundId: refund.id, provider: refund.provider, status: result.providerStatus }, 'a refund status that no document lists');
+    deps.log.error(
+      { refundId: refund.id, provider: refund.provider, status: result.providerStatus },
+      'a refund status that no document lists',
+    );
   }
   return result;
 }
 
 /** One look of the long silence; undecided, it fails so that the engine's retry is the next one. */
-export async function watch(deps: ActivityDeps, input: { refundId: string; untilMs: number }): Promise<LookResult> {
+export async function watch(
+  deps: ActivityDeps,
+  input: { refundId: string; untilMs: number },
+): Promise<LookResult> {
   heartbeat();
   const result = await look(deps, { refundId: input.refundId, source: 'poll' });
   switch (result.kind) {

@@ -1,7 +1,13 @@
 import { activityInfo, heartbeat } from '@temporalio/activity';
 import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
 import { assertNever } from '../src/domain/errors.js';
-import { claimAttempt, attemptsOf, noteRepeat, type AttemptRow, type ClaimOutcome } from '../src/ledger/attempts.js';
+import {
+  claimAttempt,
+  attemptsOf,
+  noteRepeat,
+  type AttemptRow,
+  type ClaimOutcome,
+} from '../src/ledger/attempts.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/outcomes.js';
 import { loadRefund, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
@@ -31,16 +37,34 @@ export async function submit(
 ): Promise<SubmitActivityResult> {
   return whileBeating(async () => {
     const { refund, payment } = await loadRefund(deps.db, input.refundId);
-    const subject = { refund, payment, number: input.attempt, decisionMs: Math.max(input.nowMs, deps.nowMs()) };
+    const subject = {
+      refund,
+      payment,
+      number: input.attempt,
+      decisionMs: Math.max(input.nowMs, deps.nowMs()),
+    };
     const { provider } = providerNamed(deps, refund.provider);
-    if (!provider) return postpone(deps, subject, 'provider_unavailable', 'provider_off', 'The provider is not enabled.', null);
+    if (!provider)
+      {return postpone(
+        deps,
+        subject,
+        'provider_unavailable',
+        'provider_off',
+        'The provider is not enabled.',
+        null,
+      );}
 
-    const existing = (await attemptsOf(deps.db, refund.id)).find((attempt) => attempt.number === input.attempt);
+    const existing = (await attemptsOf(deps.db, refund.id)).find(
+      (attempt) => attempt.number === input.attempt,
+    );
     if (existing) return continueClaimed(deps, provider, subject, existing);
 
     const reference = referenceOf(paymentFromRow(payment));
     const readAtMs = deps.nowMs();
-    const read = await provider.readPayment(reference, AbortSignal.timeout(3 * deps.timings.providerTimeoutMs));
+    const read = await provider.readPayment(
+      reference,
+      AbortSignal.timeout(3 * deps.timings.providerTimeoutMs),
+    );
     if (read.kind !== 'found') return unread(deps, subject, read);
 
     const nowMs = deps.nowMs();
@@ -76,13 +100,25 @@ async function afterClaim(
       return { result: standingResult(claimed.attempt), wakeRefundId: null };
     case 'earlierOpen':
       return {
-        result: { kind: 'unknown', attempt: subject.refund.attempt, firstSentAtMs: deps.nowMs(), resendAfterMs: null },
+        result: {
+          kind: 'unknown',
+          attempt: subject.refund.attempt,
+          firstSentAtMs: deps.nowMs(),
+          resendAfterMs: null,
+        },
         wakeRefundId: null,
       };
     case 'staleReading':
       return postpone(deps, subject, 'provider_unavailable', 'stale_reading', claimed.why, null);
     case 'laneLost':
-      return postpone(deps, subject, 'provider_unavailable', 'lane_lost', 'Another attempt on the payment is open.', 0);
+      return postpone(
+        deps,
+        subject,
+        'provider_unavailable',
+        'lane_lost',
+        'Another attempt on the payment is open.',
+        0,
+      );
     case 'ineligible':
       return {
         result: { kind: 'ineligible', attempt: subject.refund.attempt, code: claimed.code },
@@ -116,7 +152,12 @@ async function continueClaimed(
     (subject.refund.submit_before === null || subject.decisionMs < subject.refund.submit_before.getTime());
   if (!mayRepeat) return standing;
   const sendByMs = nowMs + sendWithinMs(deps);
-  const noted = await noteRepeat(deps.db, { refundId: subject.refund.id, number: attempt.number, sendByMs, nowMs });
+  const noted = await noteRepeat(deps.db, {
+    refundId: subject.refund.id,
+    number: attempt.number,
+    sendByMs,
+    nowMs,
+  });
   return noted ? call(deps, provider, subject, attempt, sendByMs) : standing;
 }
 
@@ -140,7 +181,10 @@ async function call(
     () => deps.nowMs() < sendByMs,
   );
   if (outcome.kind === 'unknown') {
-    deps.log.warn({ refundId: refund.id, attempt: attempt.number, error: outcome.error }, 'the outcome of a submit is unknown');
+    deps.log.warn(
+      { refundId: refund.id, attempt: attempt.number, error: outcome.error },
+      'the outcome of a submit is unknown',
+    );
   }
   return storeAnswer(deps, { refundId: refund.id, number: attempt.number, outcome });
 }
@@ -150,7 +194,8 @@ async function storeAnswer(
   deps: ActivityDeps,
   answered: { refundId: string; number: number; outcome: SubmitOutcome },
 ): Promise<SubmitActivityResult> {
-  const untilMs = activityInfo().currentAttemptScheduledTimestampMs + activityInfo().startToCloseTimeoutMs - 10_000;
+  const untilMs =
+    activityInfo().currentAttemptScheduledTimestampMs + activityInfo().startToCloseTimeoutMs - 10_000;
   for (;;) {
     try {
       return await recordAnswer(deps.db, { ...answered, nowMs: deps.nowMs() });

@@ -1,8 +1,13 @@
-import type { SagaState, Step } from '../src/domain/saga.js';
+import type { SagaState, Step, WaitReason } from '../src/domain/saga.js';
 import { assertNever } from '../src/domain/errors.js';
 
 /** What an operator reads in Temporal's UI: what is happening, since when, and what they may do. Markdown. */
-export function describeStage(state: SagaState, step: Step, nowMs: number, queuedBehind: string | null): string {
+export function describeStage(
+  state: SagaState,
+  step: Step,
+  nowMs: number,
+  queuedBehind: string | null,
+): string {
   const lines = [`**${happening(state, step, queuedBehind)}**`, '', `Since ${iso(state.stageSinceMs)}.`];
   if (step.kind === 'pause') lines.push(`Next step at ${iso(nowMs + step.ms)}, or as soon as news arrives.`);
   if (state.attempt > 0) lines.push(`Attempt ${state.attempt}.`);
@@ -56,22 +61,28 @@ function waiting(state: SagaState, queuedBehind: string | null): string {
 function mayDo(state: SagaState): string {
   switch (state.stage) {
     case 'waiting':
-      switch (state.wait?.reason) {
-        case 'insufficient_balance':
-          return 'To do: fund the account at the provider. Nothing was sent.';
-        case 'authorization_required':
-          return 'To do: renew the provider’s credentials. Nothing was sent.';
-        default:
-          return 'Nothing to do. Nothing was sent.';
-      }
+      return `${WAITING_TO_DO[state.wait?.reason ?? 'queued']} Nothing is on its way at the provider.`;
     case 'resolving':
       return 'Do not refund it by hand at the provider: the money may have moved already.';
     case 'review':
       return 'To do: compare the refund’s events with what the provider shows. It is read again and again, and leaves by itself when the provider decides. Do not refund it by hand before that.';
-    default:
+    case 'admitting':
+    case 'submitting':
+    case 'confirming':
+    case 'closing':
+    case 'ended':
       return 'Nothing to do.';
+    default:
+      return assertNever(state.stage);
   }
 }
+
+const WAITING_TO_DO: Readonly<Record<WaitReason, string>> = {
+  queued: 'Nothing to do.',
+  provider_unavailable: 'Nothing to do, unless the provider says that it is up.',
+  insufficient_balance: 'To do: fund the account at the provider.',
+  authorization_required: 'To do: renew the credentials at the provider.',
+};
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();

@@ -30,7 +30,9 @@ export function refundIdOf(workflowId: string): string | null {
 }
 
 /** Waits for the first verdict on the refund; the argument is the fingerprint of the asking request's body. */
-export const admissionUpdate = defineUpdate<AdmissionVerdict, [Envelope<{ fingerprint: string }>]>('admission');
+export const admissionUpdate = defineUpdate<AdmissionVerdict, [Envelope<{ fingerprint: string }>]>(
+  'admission',
+);
 
 /** Something may have happened at the provider: look there soon. Carries nothing that is believed. */
 export const hintSignal = defineSignal<[Envelope<{ source: 'webhook' | 'refresh' }>]>('hint');

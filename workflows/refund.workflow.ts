@@ -16,7 +16,14 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { assertNever } from '../src/domain/errors.js';
-import { begin, decide, type Observation, type SagaState, type SagaTerms, type Step } from '../src/domain/saga.js';
+import {
+  begin,
+  decide,
+  type Observation,
+  type SagaState,
+  type SagaTerms,
+  type Step,
+} from '../src/domain/saga.js';
 import type {
   AdmissionVerdict,
   ClosingResult,
@@ -26,7 +33,14 @@ import type {
 } from '../activities/interface.js';
 import { LEDGER_STEP, providerCall, providerWatch } from './activity-options.js';
 import { describeStage } from './details.js';
-import { admissionUpdate, hintSignal, laneSignal, refundWorkflowId, stageQuery, type Envelope } from './messages.js';
+import {
+  admissionUpdate,
+  hintSignal,
+  laneSignal,
+  refundWorkflowId,
+  stageQuery,
+  type Envelope,
+} from './messages.js';
 
 const ledger = proxyLocalActivities<LedgerActivities>(LEDGER_STEP);
 const provider = proxyActivities<ProviderActivities>({ startToCloseTimeout: '5m' });
@@ -49,7 +63,13 @@ interface News {
 
 /** One refund, from the request to its end: `decide` chooses each step, this carries it out and reports. */
 export async function refund(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
-  const news: News = { verdict: carried?.verdict, hint: null, heeded: null, laneFreed: false, queuedBehind: null };
+  const news: News = {
+    verdict: carried?.verdict,
+    hint: null,
+    heeded: null,
+    laneFreed: false,
+    queuedBehind: null,
+  };
   let { state, step } = carried
     ? decide(carried.state, { kind: 'paused' }, Date.now())
     : decide(begin(Date.now()), { kind: 'started' }, Date.now());
@@ -174,10 +194,9 @@ async function look(refundId: string, terms: SagaTerms, news: News): Promise<Obs
 async function watch(untilMs: number, refundId: string, terms: SagaTerms, news: News): Promise<Observation> {
   const scope = new CancellationScope();
   const watching = scope.run(() =>
-    provider.watch.executeWithOptions(
-      { ...providerWatch(terms), summary: `Watch at ${terms.provider}` },
-      [{ refundId, untilMs }],
-    ),
+    provider.watch.executeWithOptions({ ...providerWatch(terms), summary: `Watch at ${terms.provider}` }, [
+      { refundId, untilMs },
+    ]),
   );
   const hinted = condition(() => news.hint !== null).then(() => null);
   try {
@@ -191,7 +210,11 @@ async function watch(untilMs: number, refundId: string, terms: SagaTerms, news: 
   return { kind: 'paused' };
 }
 
-async function pause(step: Extract<Step, { kind: 'pause' }>, state: SagaState, news: News): Promise<Observation> {
+async function pause(
+  step: Extract<Step, { kind: 'pause' }>,
+  state: SagaState,
+  news: News,
+): Promise<Observation> {
   // Before anything is sent only a free lane is news; after that, whatever the provider may have to show.
   const woken = (): boolean => (state.stage === 'waiting' ? news.laneFreed : news.hint !== null);
   await condition(woken, Math.max(1, Math.ceil(step.ms)), { summary: step.why });

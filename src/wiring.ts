@@ -1,0 +1,90 @@
+import type { Logger } from 'pino';
+import type { ActivityDeps } from '../activities/deps.js';
+import type { RefundProvider } from './domain/provider.js';
+import type { Config, ProviderSetup } from './config.js';
+import { runningPostgresUrl } from './embedded/postgres.js';
+import { createCredentialStore, type Sealing } from './ledger/credentials.js';
+import { openDatabase, type Database } from './ledger/database.js';
+import { readPolicy } from './policy.js';
+import type { Policy } from './domain/policy.js';
+import type { ProviderDefinition } from './providers/definition.js';
+import { createHttpClient } from './providers/http.js';
+import { seal, unseal } from './signing/seal.js';
+
+/** What the front door and the workers both are built from. */
+export interface Parts {
+  readonly db: Database;
+  readonly policy: Policy;
+  readonly providers: ReadonlyMap<
+    string,
+    { definition: ProviderDefinition; provider: RefundProvider | null }
+  >;
+  close(): Promise<void>;
+}
+
+/** @throws Error in words for the operator when a part is not configured. */
+export function buildParts(config: Config, log: Logger): Parts {
+  const policy = readPolicy(config.policyFile);
+  const db = openDatabase(databaseUrlOf(config));
+  const clients = createHttpClient({ timeoutMs: config.providerTimeoutMs });
+  const nowMs = (): number => Date.now();
+  const credentialStore = createCredentialStore(db, { sealing: sealingOf(config), nowMs });
+  const create = ({ definition, settings }: ProviderSetup): RefundProvider | null =>
+    settings === null
+      ? null
+      : definition.create(settings, {
+          createHttpClient: clients,
+          timeoutMs: config.providerTimeoutMs,
+          nowMs,
+          credentialStore,
+          log,
+        });
+  const providers = new Map(
+    config.providers.map((setup) => [
+      setup.definition.name,
+      { definition: setup.definition, provider: create(setup) },
+    ]),
+  );
+  return {
+    db,
+    policy,
+    providers,
+    close: async () => {
+      await clients.close();
+      await db.destroy();
+    },
+  };
+}
+
+export function activityDeps(config: Config, parts: Parts, log: Logger): ActivityDeps {
+  return {
+    db: parts.db,
+    providers: parts.providers,
+    policy: parts.policy,
+    timings: {
+      providerTimeoutMs: config.providerTimeoutMs,
+      providerQuietMs: config.providerQuietMs,
+      confirmPollMs: config.confirmPollMs,
+      confirmPollMaxMs: config.confirmPollMaxMs,
+      retryMaxMs: config.retryMaxMs,
+    },
+    nowMs: () => Date.now(),
+    log,
+  };
+}
+
+function databaseUrlOf(config: Config): string {
+  const url = config.databaseUrl ?? runningPostgresUrl(config.dataDir);
+  if (url === null) {
+    throw new Error(
+      `DATABASE_URL is not set, and no embedded PostgreSQL runs under ${config.dataDir} (npm start brings one up)`,
+    );
+  }
+  return url;
+}
+
+function sealingOf(config: Config): Sealing | null {
+  const { payloadKeys } = config;
+  if (!payloadKeys) return null;
+  return { seal: (text) => seal(text, payloadKeys), unseal: (sealed) => unseal(sealed, payloadKeys) };
+}

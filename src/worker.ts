@@ -1,0 +1,165 @@
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
+import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { sql } from 'kysely';
+import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
+import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
+import { readConfig } from './config.js';
+import { createLogger } from './logger.js';
+import {
+  registerSearchAttributes,
+  temporalTarget,
+  workflowBundleFile,
+  type TemporalTarget,
+} from './temporal.js';
+import { activityDeps, buildParts, type Parts } from './wiring.js';
+
+const DRAIN_WITHIN = '20s';
+const RESTART_AFTER_MS = 1_000;
+
+/** `npm run start:worker`: polls Temporal until SIGTERM; outlives the loss of Temporal and PostgreSQL. */
+async function main(): Promise<void> {
+  const log = createLogger('worker');
+  const config = readConfig(process.env);
+  const target = temporalTarget(config, process.env);
+  const parts = buildParts(config, log);
+  Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
+
+  const stopping = new AbortController();
+  const running: { workers: readonly Worker[] } = { workers: [] };
+  const stop = (): void => {
+    stopping.abort();
+    for (const worker of running.workers) shutdown(worker);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  // A launcher that vanished takes its workers with it.
+  process.once('disconnect', stop);
+
+  const health = await serveHealth(config.host, config.workerHealthPort, parts, () => running.workers);
+  log.info({ port: config.workerHealthPort }, 'worker health is served');
+
+  const deps = activityDeps(config, parts, log);
+  while (!stopping.signal.aborted) {
+    try {
+      await runWorkers(
+        target,
+        createLedgerActivities(deps),
+        createProviderActivities(deps),
+        parts,
+        running,
+        () => {
+          if (stopping.signal.aborted) stop();
+          log.info('polling');
+        },
+      );
+    } catch (error) {
+      log.error({ err: error }, 'workers stopped; starting them again');
+      await delay(RESTART_AFTER_MS);
+    } finally {
+      running.workers = [];
+    }
+  }
+  health.close();
+  await parts.close();
+  log.info('drained');
+}
+
+/** One worker for workflows and ledger steps, one a provider for the calls there. */
+async function runWorkers(
+  target: TemporalTarget,
+  ledgerActivities: object,
+  providerActivities: object,
+  parts: Parts,
+  running: { workers: readonly Worker[] },
+  started: () => void,
+): Promise<void> {
+  const client = await Connection.connect(target.connection);
+  await registerSearchAttributes(client, target.namespace);
+  await client.close();
+  const connection = await NativeConnection.connect(target.connection);
+  try {
+    const everywhere = { connection, namespace: target.namespace, shutdownGraceTime: DRAIN_WITHIN };
+    running.workers = await Promise.all([
+      Worker.create({
+        ...everywhere,
+        taskQueue: REFUND_TASK_QUEUE,
+        workflowBundle: { codePath: workflowBundleFile() },
+        activities: ledgerActivities,
+        // A worker that dies mid-task is replaced sooner when few tasks stick to it for long.
+        stickyQueueScheduleToStartTimeout: '5s',
+      }),
+      ...[...parts.providers.keys()].map((name) =>
+        Worker.create({ ...everywhere, taskQueue: providerTaskQueue(name), activities: providerActivities }),
+      ),
+    ]);
+    const runs = running.workers.map((worker) => worker.run());
+    started();
+    try {
+      await Promise.all(runs);
+    } catch (error) {
+      for (const worker of running.workers) shutdown(worker);
+      await Promise.allSettled(runs);
+      throw error;
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
+function shutdown(worker: Worker): void {
+  if (worker.getState() === 'RUNNING') worker.shutdown();
+}
+
+async function serveHealth(
+  host: string,
+  port: number,
+  parts: Parts,
+  workers: () => readonly Worker[],
+): Promise<Server> {
+  const server = createServer((request, response) => {
+    void (async () => {
+      const answer = (status: number, body: unknown): void => {
+        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      };
+      if (request.url === '/health/live') {
+        answer(200, { status: 'live' });
+        return;
+      }
+      if (request.url !== '/health/ready') {
+        answer(404, { status: 'not_found' });
+        return;
+      }
+      const checks = { database: await databaseAnswers(parts), engine: workersPoll(workers()) };
+      const ready = Object.values(checks).every((check) => check === 'ok');
+      answer(ready ? 200 : 503, { status: ready ? 'ready' : 'not_ready', checks });
+    })();
+  });
+  server.listen(port, host);
+  await once(server, 'listening');
+  return server;
+}
+
+async function databaseAnswers(parts: Parts): Promise<'ok' | 'unavailable'> {
+  try {
+    await sql`SELECT 1`.execute(parts.db);
+    return 'ok';
+  } catch {
+    return 'unavailable';
+  }
+}
+
+function workersPoll(workers: readonly Worker[]): 'ok' | 'unavailable' {
+  return workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING')
+    ? 'ok'
+    : 'unavailable';
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
