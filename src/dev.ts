@@ -1,0 +1,349 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { SEARCH_ATTRIBUTES } from '../workflows/messages.js';
+import { providerSettingPrefix, readConfig, type Config } from './config.js';
+import type { Child } from './embedded/children.js';
+import { runDemo } from './embedded/demo.js';
+import { keepDemoSecrets, readDemoSecrets } from './embedded/demo-secrets.js';
+import { watchForEnding, type Ending } from './embedded/ending.js';
+import {
+  addPart,
+  addService,
+  failed,
+  noPartsYet,
+  outputOf,
+  runNode,
+  startNode,
+  stopParts,
+  untilReady,
+  whileAllLive,
+  type Parts,
+} from './embedded/parts.js';
+import { freePort, isPortFree } from './embedded/ports.js';
+import { startPostgres } from './embedded/postgres.js';
+import { claimProcessRecord } from './embedded/process-record.js';
+import { startTemporal, type RunningTemporal } from './embedded/temporal.js';
+
+/**
+ * What `npm start` does: brings up whatever the environment does not name, runs the demo, serves until Ctrl-C.
+ * @returns the exit code.
+ * @throws Error whose message says what is wrong and what to do.
+ */
+export async function runDev(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const options = readOptions(args);
+  const config = readConfig(env);
+  claimDataDir(config.dataDir);
+  const launch: Launch = {
+    config,
+    env,
+    given: whatIsGiven(config, env),
+    ending: watchForEnding(env['npm_lifecycle_event'] !== undefined),
+    ...noPartsYet(),
+  };
+  const asked = launch.ending.asked.then(() => null);
+  try {
+    const started = await Promise.race([startEverything(launch), asked]);
+    if (started === null) return EXIT_INTERRUPTED;
+    const demo = await Promise.race([demonstrate(started, options.demo, launch), asked]);
+    if (options.once) return demo === 'succeeded' ? 0 : 1;
+    await Promise.race([printPlaces(started, launch), asked]);
+    const death = await Promise.race([launch.death, asked]);
+    if (death !== null) throw new Error(death);
+    return 0;
+  } finally {
+    if (launch.ending.wasAsked()) print('Stopping');
+    await stopParts(launch, launch.ending.hurried);
+  }
+}
+
+const EXIT_INTERRUPTED = 130;
+/** The API and the worker drain within 30 s. */
+const DRAIN_MS = 30_000;
+const SIMULATORS_STOP_MS = 3_000;
+const SIMULATORS_READY_MS = 20_000;
+/** An unclear attempt of the demo shall not keep anybody waiting for a quarter of an hour. */
+const DEMO_QUIET_MS = 2_000;
+const ROLES = ['viewer', 'requester', 'approver', 'operator', 'admin'];
+
+interface Launch extends Parts {
+  readonly config: Config;
+  readonly env: NodeJS.ProcessEnv;
+  readonly given: Given;
+  readonly ending: Ending;
+}
+
+/** Names of settings that name a part, so that its embedded twin stays off. */
+interface Given {
+  readonly database: readonly string[];
+  readonly temporal: readonly string[];
+  readonly providers: readonly string[];
+}
+
+interface Started {
+  readonly apiOrigin: string;
+  readonly workerOrigin: string;
+  /** By role; null where the database is not ours to write keys into. */
+  readonly apiKeys: Readonly<Record<string, string>> | null;
+  readonly temporal: RunningTemporal | null;
+  /** Null where the simulators are off. */
+  readonly controlOrigin: string | null;
+}
+
+function readOptions(args: readonly string[]): { readonly once: boolean; readonly demo: boolean } {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { once: { type: 'boolean', default: false }, 'no-demo': { type: 'boolean', default: false } },
+  });
+  if (values.once && values['no-demo']) {
+    throw new Error('--once ends after the demo, so it does not go with --no-demo');
+  }
+  return { once: values.once, demo: !values['no-demo'] };
+}
+
+function claimDataDir(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true });
+  const holderPid = claimProcessRecord(join(dataDir, 'launcher.json'));
+  if (holderPid === null) return;
+  throw new Error(
+    `npm start already runs on ${dataDir} (pid ${holderPid}). Stop it, or set DATA_DIR to another folder for a second one.`,
+  );
+}
+
+function whatIsGiven(config: Config, env: NodeJS.ProcessEnv): Given {
+  const set = Object.keys(env).filter((name) => env[name] !== undefined && env[name] !== '');
+  const prefixes = config.providers.map(({ definition }) => providerSettingPrefix(definition.name));
+  return {
+    database: config.databaseUrl === null ? [] : ['DATABASE_URL'],
+    temporal: config.temporalGiven ? set.filter((name) => name.startsWith('TEMPORAL_')) : [],
+    providers: set.filter((name) => prefixes.some((prefix) => name.startsWith(prefix))),
+  };
+}
+
+async function startEverything(launch: Launch): Promise<Started> {
+  const { config, env, given } = launch;
+  const secrets = readDemoSecrets(config.dataDir);
+  const [databaseUrl, temporal, simulators] = await whileAllLive(
+    launch,
+    Promise.all([
+      config.databaseUrl ?? bringUpPostgres(launch),
+      given.temporal.length > 0 ? null : bringUpTemporal(launch),
+      given.providers.length > 0 ? null : bringUpSimulators(launch, secrets.simulators),
+    ]),
+  );
+  if (simulators !== null) keepDemoSecrets(config.dataDir, { ...secrets, simulators: simulators.env });
+
+  const childEnv: NodeJS.ProcessEnv = {
+    ...env,
+    DATA_DIR: config.dataDir,
+    DATABASE_URL: databaseUrl,
+    PAYLOAD_KEYS: env['PAYLOAD_KEYS'] || secrets.PAYLOAD_KEYS,
+    FRONT_DOOR_KEYS: env['FRONT_DOOR_KEYS'] || secrets.FRONT_DOOR_KEYS,
+    AUDIT_KEYS: env['AUDIT_KEYS'] || secrets.AUDIT_KEYS,
+    ...(temporal === null ? {} : withoutTemporalSettings(env)),
+    ...(simulators === null
+      ? {}
+      : { PROVIDER_QUIET_MS: env['PROVIDER_QUIET_MS'] || String(DEMO_QUIET_MS), ...simulators.env }),
+  };
+  await runNode({ name: 'migrate', script: entryPath('migrate.js'), env: childEnv, dataDir: config.dataDir });
+
+  const apiPort = await choosePort(env, 'PORT', config.port, config.host);
+  const workerPort = await choosePort(
+    env,
+    'WORKER_HEALTH_PORT',
+    config.workerHealthPort,
+    config.host,
+    apiPort,
+  );
+  childEnv['PORT'] = String(apiPort);
+  childEnv['WORKER_HEALTH_PORT'] = String(workerPort);
+  const [apiOrigin, workerOrigin] = [originOf(config.host, apiPort), originOf(config.host, workerPort)];
+  const api = bringUpService(launch, 'api', 'main.js', childEnv);
+  const worker = bringUpService(launch, 'worker', 'worker.js', childEnv);
+  const [apiKeys] = await whileAllLive(
+    launch,
+    Promise.all([
+      config.databaseUrl === null ? demoApiKeys(launch, childEnv) : null,
+      untilReady(apiOrigin, api).then(() => print(`The API is ready at ${apiOrigin}`)),
+      untilReady(workerOrigin, worker).then(() => print(`The worker is ready at ${workerOrigin}`)),
+    ]),
+  );
+  if (simulators !== null) {
+    const body = JSON.stringify({ url: apiOrigin });
+    await fetch(`${simulators.control}/webhook-target`, { method: 'POST', body });
+  }
+  return { apiOrigin, workerOrigin, apiKeys, temporal, controlOrigin: simulators?.control ?? null };
+}
+
+async function bringUpPostgres(launch: Launch): Promise<string> {
+  const postgres = await startPostgres({ dataDir: launch.config.dataDir, durable: true, log: print });
+  addPart(launch, { name: 'PostgreSQL', layer: 'postgres', ...postgres, kill: () => undefined });
+  print('PostgreSQL is ready');
+  return postgres.url;
+}
+
+async function bringUpTemporal(launch: Launch): Promise<RunningTemporal> {
+  const namespace = launch.env['TEMPORAL_NAMESPACE'];
+  const temporal = await startTemporal({
+    dataDir: launch.config.dataDir,
+    searchAttributes: SEARCH_ATTRIBUTES,
+    log: print,
+    ...(namespace === undefined || namespace === '' ? {} : { namespace }),
+  });
+  addPart(launch, { name: 'Temporal', layer: 'temporal', ...temporal, kill: () => undefined });
+  print('Temporal is ready');
+  return temporal;
+}
+
+interface Simulators {
+  readonly env: Readonly<Record<string, string>>;
+  readonly control: string;
+}
+
+async function bringUpSimulators(
+  launch: Launch,
+  last: Readonly<Record<string, string>> | null,
+): Promise<Simulators> {
+  const again = last !== null && (await areFree(last)) ? { SIMULATORS_ENV: JSON.stringify(last) } : {};
+  const child = startNode({
+    name: 'simulators',
+    script: fileURLToPath(new URL('../simulators/main.js', import.meta.url)),
+    env: { ...launch.env, ...again, DATA_DIR: launch.config.dataDir },
+    dataDir: launch.config.dataDir,
+    readsOutput: true,
+  });
+  addService(launch, child, SIMULATORS_STOP_MS);
+  const lines = createInterface({ input: outputOf(child) });
+  const line = await Promise.race([
+    new Promise<string>((resolve) => lines.once('line', resolve)),
+    child.ended.then((why) => failed(child, why)),
+    pause(SIMULATORS_READY_MS, undefined, { ref: false }).then(() => failed(child, 'did not get ready')),
+  ]);
+  // Read to the end, or a full pipe would stop it.
+  lines.on('line', () => undefined);
+  print('The simulators of all five providers are ready');
+  return JSON.parse(line) as Simulators;
+}
+
+/** The simulators can only have their old ports where nobody took them meanwhile. */
+async function areFree(origins: Readonly<Record<string, string>>): Promise<boolean> {
+  const ports = Object.values(origins).flatMap((value) =>
+    URL.canParse(value) ? [Number(new URL(value).port)] : [],
+  );
+  const free = await Promise.all(ports.map((port) => isPortFree(port)));
+  return free.every(Boolean);
+}
+
+/** A key or profile meant for another server must not reach the embedded one, which is found under DATA_DIR. */
+function withoutTemporalSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const names = Object.keys(env).filter((name) => name.startsWith('TEMPORAL_'));
+  return Object.fromEntries(names.map((name) => [name, undefined]));
+}
+
+function bringUpService(launch: Launch, name: string, entry: string, env: NodeJS.ProcessEnv): Child {
+  const child = startNode({ name, script: entryPath(entry), env, dataDir: launch.config.dataDir });
+  addService(launch, child, DRAIN_MS);
+  return child;
+}
+
+async function choosePort(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  wanted: number,
+  host: string,
+  taken?: number,
+): Promise<number> {
+  const isFree = wanted !== 0 && wanted !== taken && (await isPortFree(wanted, host));
+  if (isFree) return wanted;
+  if (env[name] && wanted !== 0) {
+    throw new Error(`${name} is set to ${wanted}, but nothing can listen there on ${host}: it is busy`);
+  }
+  return freePort(0, host);
+}
+
+function entryPath(entry: string): string {
+  return fileURLToPath(new URL(`./${entry}`, import.meta.url));
+}
+
+/** Wildcard addresses are for listening; nobody can be sent there. */
+function originOf(host: string, port: number): string {
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** Last time's keys where the database still knows them, else new ones, a role each. */
+async function demoApiKeys(
+  launch: Launch,
+  env: NodeJS.ProcessEnv,
+): Promise<Readonly<Record<string, string>>> {
+  const { dataDir } = launch.config;
+  const runKey = (args: readonly string[]) =>
+    runNode({ name: 'key', script: entryPath('key.js'), args, env, dataDir });
+  const known = await runKey(['list']);
+  const kept = readDemoSecrets(dataDir).apiKeys;
+  if (ROLES.every((role) => kept[role] !== undefined && known.includes(`\tdemo-${role}\t`))) return kept;
+  const created = await Promise.all(
+    ROLES.map(async (role) => [role, await runKey(['create', '--actor', `demo-${role}`, '--role', role])]),
+  );
+  const apiKeys = Object.fromEntries(created) as Record<string, string>;
+  keepDemoSecrets(dataDir, { ...readDemoSecrets(dataDir), apiKeys });
+  return apiKeys;
+}
+
+async function demonstrate(
+  started: Started,
+  isWanted: boolean,
+  launch: Launch,
+): Promise<'succeeded' | 'failed' | 'skipped'> {
+  if (!isWanted) return 'skipped';
+  const { apiKeys, controlOrigin, temporal } = started;
+  const requesterKey = apiKeys?.['requester'];
+  const given = Object.values(launch.given).flat();
+  if (requesterKey === undefined || controlOrigin === null || temporal === null) {
+    print(
+      `The demo is skipped: it runs on embedded parts alone, and these settings name others: ${given.join(', ')}`,
+    );
+    return 'skipped';
+  }
+  const haveSucceeded = await whileAllLive(
+    launch,
+    runDemo(
+      {
+        apiOrigin: started.apiOrigin,
+        requesterKey,
+        controlOrigin,
+        temporalUiUrl: temporal.uiUrl,
+        namespace: temporal.namespace,
+        providers: launch.config.providers.map(({ definition }) => definition.name),
+      },
+      print,
+    ),
+  );
+  return haveSucceeded ? 'succeeded' : 'failed';
+}
+
+async function printPlaces(started: Started, launch: Launch): Promise<void> {
+  const { apiOrigin, workerOrigin, temporal, apiKeys } = started;
+  print('');
+  print(`API          ${apiOrigin}   documentation ${apiOrigin}/docs`);
+  print(`Worker       ${workerOrigin}/health/ready`);
+  if (temporal?.uiUrl) print(`Temporal UI  ${temporal.uiUrl}`);
+  print(`Data, logs   ${launch.config.dataDir}`);
+  if (apiKeys === null) {
+    print('API keys     npm run -s key -- create --actor NAME --role ROLE');
+  } else {
+    print('Demo API keys (of this machine alone)');
+    for (const [role, key] of Object.entries(apiKeys)) print(`  ${role.padEnd(10)} ${key}`);
+    print('Try');
+    print(`  curl -s -H 'Authorization: Bearer ${apiKeys['viewer']}' '${apiOrigin}/v1/refunds?limit=5'`);
+  }
+  print('');
+  print('Ctrl-C stops everything; the data stays.');
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
