@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { Client, Connection } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { RefundStart } from '../activities/interface.js';
+import { createRefundEngine, EngineFailure, type RefundEngine } from '../src/api/refund-engine.js';
+import { openDatabase } from '../src/ledger/database.js';
+import { REFUND_TASK_QUEUE, refundWorkflowId } from '../workflows/messages.js';
+import { openFrontDoor } from './setup/front-door.js';
+import { temporalAddress } from './setup/real-parts.js';
+
+const ANSWER_WITHIN_MS = 10_000;
+const TEST_TIMEOUT_MS = 20_000;
+
+let connection: Connection;
+let client: Client;
+let engine: RefundEngine;
+beforeAll(async () => {
+  connection = await Connection.connect({ address: temporalAddress() });
+  client = new Client({ connection });
+  engine = createRefundEngine(client);
+});
+afterAll(() => connection.close());
+
+const start: RefundStart = {
+  refundId: `rfd_${randomUUID()}`,
+  actor: 'ana',
+  idempotencyKey: 'k',
+  fingerprint: 'f',
+  requestId: 'req_1',
+  admitUntilMs: 0,
+  request: {
+    payment: { paymentId: 'pay_1' },
+    amountMinor: 1050,
+    currency: 'BRL',
+    reason: 'duplicate',
+    description: 'the name of a person',
+    reference: 'ref-1',
+    metadata: {},
+    expectedRefundableMinor: null,
+  },
+};
+const hints = {
+  provider: 'pagou',
+  paymentId: 'pay_1',
+  reference: 'ref-1',
+  amountMinor: 1050,
+  deadlineMs: Date.parse('2026-06-01T03:00:00Z'),
+  summary: 'Refund through pagou: 10.50 BRL',
+};
+
+describe('the engine over Temporal', () => {
+  it(
+    'starts the refund where people find it, and gives up before the client does when no worker answers',
+    async () => {
+      const began = performance.now();
+      await expect(engine.requestRefund(start, hints)).rejects.toEqual(
+        expect.objectContaining({ name: 'EngineFailure', kind: 'unavailable' }),
+      );
+      expect(performance.now() - began).toBeLessThan(ANSWER_WITHIN_MS);
+      const handle = client.workflow.getHandle(refundWorkflowId(start.refundId));
+      const described = await handle.describe();
+      expect(described.type).toBe('refund');
+      expect(described.taskQueue).toBe(REFUND_TASK_QUEUE);
+      expect(described.typedSearchAttributes.getAll().map((pair) => [pair.key.name, pair.value])).toEqual(
+        expect.arrayContaining([
+          ['RefundStatus', 'pending'],
+          ['RefundProvider', 'pagou'],
+          ['RefundPaymentId', 'pay_1'],
+          ['RefundReference', 'ref-1'],
+          ['RefundAmount', 1050],
+          ['RefundDeadline', new Date(hints.deadlineMs)],
+        ]),
+      );
+      await engine.hint(start.refundId, 'webhook');
+      await handle.terminate();
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it('takes a hint for a refund whose workflow is over as done', async () => {
+    await expect(engine.hint('rfd_unknown', 'refresh')).resolves.toBeUndefined();
+  });
+
+  it(
+    'is ready where Temporal answers, and not ready where it does not',
+    async () => {
+      expect(await engine.ready()).toBe(true);
+      const nowhere = Connection.lazy({ address: '127.0.0.1:1' });
+      const deaf = createRefundEngine(new Client({ connection: nowhere }));
+      expect(await deaf.ready()).toBe(false);
+      await expect(deaf.hint('rfd_1', 'webhook')).rejects.toBeInstanceOf(EngineFailure);
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
+
+describe('a database that accepts connections and says nothing', () => {
+  it(
+    'is a 503 within 10 s',
+    async () => {
+      const silent = createServer().listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const sockets = new Set<{ destroy(): void }>();
+      silent.on('connection', (socket) => sockets.add(socket.on('error', () => undefined)));
+      const { port } = silent.address() as { port: number };
+      const db = openDatabase(`postgres://nobody@127.0.0.1:${port}/none`);
+      const door = await openFrontDoor({ db });
+      const began = performance.now();
+      const answer = await door.call('GET', '/v1/refunds');
+      expect([answer.status, answer.body.code, answer.body.retryable]).toEqual([
+        503,
+        'engine_unavailable',
+        true,
+      ]);
+      expect(performance.now() - began).toBeLessThan(ANSWER_WITHIN_MS);
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+      await door.close();
+      await db.destroy();
+    },
+    TEST_TIMEOUT_MS,
+  );
+});

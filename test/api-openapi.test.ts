@@ -1,0 +1,142 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { openFrontDoor, paymentBody, storeRefund, type FrontDoor } from './setup/front-door.js';
+
+let door: FrontDoor;
+let document: OpenAPIObject;
+beforeAll(async () => {
+  door = await openFrontDoor();
+  document = JSON.parse((await door.call('GET', '/openapi.json', { key: null })).text) as OpenAPIObject;
+});
+afterAll(() => door.close());
+
+type Operation = OpenAPIObject['paths'][string]['get'] & object;
+
+const operations = (): [string, Operation][] =>
+  Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]): [string, Operation] => [
+      `${method.toUpperCase()} ${path}`,
+      operation as Operation,
+    ]),
+  );
+
+const parametersOf = (operation: Operation | undefined) =>
+  (operation?.parameters ?? []).map((parameter) =>
+    'name' in parameter ? `${parameter.in} ${parameter.name}` : '',
+  );
+
+describe('/openapi.json', () => {
+  it('holds every route that exists and none that does not', () => {
+    expect(
+      operations()
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual([
+      'GET /health/live',
+      'GET /health/ready',
+      'GET /v1/payments',
+      'GET /v1/payments/{id}',
+      'GET /v1/payments/{id}/events',
+      'GET /v1/refunds',
+      'GET /v1/refunds/{id}',
+      'GET /v1/refunds/{id}/events',
+      'POST /v1/payments',
+      'POST /v1/providers/efi/webhook/pix',
+      'POST /v1/providers/{provider}/webhook',
+      'POST /v1/refunds',
+      'POST /v1/refunds/preview',
+    ]);
+  });
+
+  it('names each operation once, and every status with its codes', () => {
+    const ids = operations().map(([, operation]) => operation.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    const create = document.paths['/v1/refunds']?.post;
+    expect(Object.keys(create?.responses ?? {}).sort()).toEqual(
+      ['202', '400', '401', '403', '404', '409', '412', '413', '415', '422', '431', '500', '503'].sort(),
+    );
+    expect(create?.responses['409']).toMatchObject({
+      content: {
+        'application/problem+json': {
+          schema: {
+            allOf: [
+              {},
+              { properties: { code: { enum: ['idempotency_in_progress', 'duplicate_reference'] } } },
+            ],
+          },
+        },
+      },
+    });
+    expect(create?.responses['202']).toHaveProperty('headers.Location');
+    expect(parametersOf(create)).toContain('header Idempotency-Key');
+    expect(create?.requestBody).toMatchObject({
+      content: { 'application/json': { schema: { $ref: '#/components/schemas/RefundRequest' } } },
+    });
+  });
+
+  it('says which routes need a key', () => {
+    const open = operations()
+      .filter(([, operation]) => !operation.security)
+      .map(([name]) => name);
+    expect(open).toEqual(
+      expect.arrayContaining(['GET /health/live', 'POST /v1/providers/{provider}/webhook']),
+    );
+    expect(open).toHaveLength(4);
+  });
+
+  it('names the query parameters of a list and the providers', () => {
+    expect(parametersOf(document.paths['/v1/refunds']?.get)).toEqual(
+      expect.arrayContaining(['query status', 'query created[gte]', 'query limit', 'query starting_after']),
+    );
+    expect(document.components?.schemas?.['Provider']).toMatchObject({
+      enum: ['picpay', 'efi', 'braspag', 'fourgeeks', 'pagou'],
+    });
+  });
+
+  it('resolves every reference', () => {
+    const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1]!);
+    expect(references.length).toBeGreaterThan(0);
+    for (const reference of references) {
+      const name = /^#\/components\/schemas\/(\w+)$/.exec(reference)?.[1];
+      expect([reference, name !== undefined && name in (document.components?.schemas ?? {})]).toEqual([
+        reference,
+        true,
+      ]);
+    }
+  });
+
+  it('describes what is really answered', async () => {
+    const ajv = new Ajv2020({ strict: false, allErrors: true });
+    formats.default(ajv);
+    ajv.addSchema(document, 'openapi');
+    const expectValid = (name: string, value: unknown) => {
+      const validate = ajv.getSchema(`openapi#/components/schemas/${name}`)!;
+      expect([name, validate(value), validate.errors]).toEqual([name, true, null]);
+    };
+    const payment = await door.call('POST', '/v1/payments', { body: paymentBody });
+    await storeRefund(door.db, { id: 'rfd_1', paymentId: payment.body.id, amountMinor: 1 });
+    const preview = { payment_id: payment.body.id, reason: 'duplicate' };
+    expectValid('PaymentRegistration', paymentBody);
+    expectValid('Payment', payment.body);
+    expectValid('RefundRequest', preview);
+    expectValid('Refund', (await door.call('GET', '/v1/refunds/rfd_1')).body);
+    expectValid('RefundList', (await door.call('GET', '/v1/refunds')).body);
+    expectValid('EventList', (await door.call('GET', `/v1/payments/${payment.body.id}/events`)).body);
+    expectValid('RefundPreview', (await door.call('POST', '/v1/refunds/preview', { body: preview })).body);
+    expectValid('Problem', (await door.call('GET', '/v1/refunds?limit=0')).body);
+    expectValid('Health', (await door.call('GET', '/health/ready')).body);
+  });
+});
+
+describe('/docs', () => {
+  it('serves Swagger UI from here alone', async () => {
+    const page = await door.call('GET', '/docs', { key: null });
+    expect(page.status).toBe(200);
+    const links = [...page.text.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map((match) => match[1]!);
+    expect(links.length).toBe(3);
+    for (const link of links) expect((await door.call('GET', link, { key: null })).status).toBe(200);
+    expect(page.text).not.toMatch(/https?:/);
+  });
+});

@@ -1,0 +1,246 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { pino } from 'pino';
+import { createLedgerActivities, createProviderActivities } from '../../activities/index.js';
+import { createApp } from '../../src/api/app.js';
+import { createRefundEngine } from '../../src/api/refund-engine.js';
+import { readConfig, type Config } from '../../src/config.js';
+import { startTemporal, type RunningTemporal } from '../../src/embedded/temporal.js';
+import type { Database } from '../../src/ledger/database.js';
+import { createApiKey, type Role } from '../../src/ledger/keys.js';
+import { activityDeps, buildParts, type Parts } from '../../src/wiring.js';
+import type { SimulatedProvider } from '../../simulators/book.js';
+import { startSimulators, type Simulators } from '../../simulators/start.js';
+import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
+import { createTestDatabase, workflowBundlePath, type TestDatabase } from './real-parts.js';
+
+/** Quick enough for tests, and in the proportions of the real defaults. */
+export const QUICK_SETTINGS = {
+  PROVIDER_TIMEOUT_MS: '800',
+  PROVIDER_QUIET_MS: '900',
+  CONFIRM_POLL_MS: '150',
+  CONFIRM_POLL_MAX_MS: '2000',
+  RETRY_MAX_MS: '500',
+};
+
+/** The whole service in this process, over a Temporal server, a database and simulators of its own. */
+export interface Service {
+  readonly url: string;
+  readonly config: Config;
+  readonly db: Database;
+  readonly client: Client;
+  readonly simulators: Simulators;
+  readonly temporal: RunningTemporal;
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  startWorkers(): Promise<void>;
+  stopWorkers(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly body?: unknown;
+  readonly idempotencyKey?: string;
+  readonly role?: Role;
+  readonly actor?: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: AnswerBody;
+}
+
+/** Answers are read as a client would, by name: what most tests touch is named here, the rest is matched. */
+export interface AnswerBody {
+  readonly id: string;
+  readonly status: string;
+  readonly code: string;
+  readonly provider_payment_id: string;
+  readonly [member: string]: unknown;
+}
+
+export async function startService(settings: Readonly<Record<string, string>> = {}): Promise<Service> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'estorno-service-'));
+  const [database, temporal, simulators] = await Promise.all([
+    createTestDatabase(),
+    startTemporal({
+      dataDir,
+      searchAttributes: SEARCH_ATTRIBUTES,
+      log: () => undefined,
+      port: 0,
+      uiPort: null,
+      dynamicConfig: {
+        'frontend.WorkflowTimeSkippingEnabled': 'true',
+        'history.timerProcessorMaxTimeShift': '"10ms"',
+      },
+    }),
+    startSimulators({ confirmDelayMs: 100 }),
+  ]);
+  const config = readConfig({
+    ...simulators.env,
+    ...QUICK_SETTINGS,
+    DATABASE_URL: database.url,
+    PAYLOAD_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    ...settings,
+  });
+  const log = pino({ level: 'silent' });
+  const parts = buildParts(config, log);
+  const connection = await Connection.connect({ address: temporal.address });
+  const client = new Client({ connection });
+  const app = await createApp({
+    db: parts.db,
+    config,
+    policy: parts.policy,
+    providers: parts.providers,
+    engine: createRefundEngine(client),
+    newestMigration: '0001-ledger',
+    nowMs: () => Date.now(),
+    log,
+  });
+  await app.listen(0, '127.0.0.1');
+  const url = await app.getUrl();
+  simulators.setWebhookTarget(url);
+  return assemble({ dataDir, database, temporal, simulators, config, parts, client, app, url });
+}
+
+interface Running {
+  readonly dataDir: string;
+  readonly database: TestDatabase;
+  readonly temporal: RunningTemporal;
+  readonly simulators: Simulators;
+  readonly config: Config;
+  readonly parts: Parts;
+  readonly client: Client;
+  readonly app: NestFastifyApplication;
+  readonly url: string;
+}
+
+async function assemble(running: Running): Promise<Service> {
+  const { parts, config, client, url } = running;
+  const keys = new Map<string, Promise<string>>();
+  const keyOf = (actor: string, role: Role): Promise<string> => {
+    const name = `${actor}/${role}`;
+    const known =
+      keys.get(name) ??
+      createApiKey(parts.db, { actor, roles: [role], nowMs: Date.now() }).then((created) => created.key);
+    keys.set(name, known);
+    return known;
+  };
+  let stopWorkers: (() => Promise<void>) | null = null;
+  const service: Service = {
+    url,
+    config,
+    db: parts.db,
+    client,
+    simulators: running.simulators,
+    temporal: running.temporal,
+    call: async (method, path, { body, idempotencyKey, role = 'requester', actor = 'rita' } = {}) => {
+      const response = await fetch(url + path, {
+        method,
+        headers: {
+          authorization: `Bearer ${await keyOf(actor, role)}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: (await response.json()) as AnswerBody,
+      };
+    },
+    startWorkers: async () => {
+      stopWorkers = await startWorkers(running);
+    },
+    stopWorkers: async () => {
+      await stopWorkers?.();
+      stopWorkers = null;
+    },
+    close: async () => {
+      await service.stopWorkers();
+      await running.app.close();
+      await client.connection.close();
+      await parts.close();
+      await running.simulators.close();
+      await running.temporal.stop();
+      await running.database.drop();
+      await rm(running.dataDir, { recursive: true, force: true });
+    },
+  };
+  await service.startWorkers();
+  return service;
+}
+
+async function startWorkers({ temporal, config, parts }: Running): Promise<() => Promise<void>> {
+  const connection = await NativeConnection.connect({ address: temporal.address });
+  const deps = activityDeps(config, parts, pino({ level: 'silent' }));
+  const workers = await Promise.all([
+    Worker.create({
+      connection,
+      taskQueue: REFUND_TASK_QUEUE,
+      workflowBundle: { codePath: workflowBundlePath() },
+      activities: createLedgerActivities(deps),
+    }),
+    ...[...parts.providers.keys()].map((name) =>
+      Worker.create({
+        connection,
+        taskQueue: providerTaskQueue(name),
+        activities: createProviderActivities(deps),
+      }),
+    ),
+  ]);
+  const runs = workers.map((worker) => worker.run());
+  return async () => {
+    for (const worker of workers) worker.shutdown();
+    await Promise.all(runs);
+    await connection.close();
+  };
+}
+
+/** Registers a payment that the simulator has just made. */
+export async function registerPayment(
+  service: Service,
+  provider: SimulatedProvider,
+  amount: number,
+): Promise<{ id: string; providerPaymentId: string }> {
+  const made = await service.simulators.createPayment(provider, { amountMinor: amount });
+  const { status, body } = await service.call('POST', '/v1/payments', {
+    body: {
+      provider,
+      provider_payment_id: made.providerPaymentId,
+      amount,
+      currency: made.currency,
+      paid_at: made.paidAt,
+      ...(made.providerPaymentReference === undefined
+        ? {}
+        : { provider_payment_reference: made.providerPaymentReference }),
+    },
+  });
+  if (status !== 201) throw new Error(`not registered: ${JSON.stringify(body)}`);
+  return { id: body.id, providerPaymentId: body.provider_payment_id };
+}
+
+/** The refund once `until` holds; the condition is asked for, not slept for. */
+export async function refundWhen(
+  service: Service,
+  refundId: string,
+  until: (refund: AnswerBody) => boolean,
+  withinMs = 15_000,
+): Promise<AnswerBody> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const { body } = await service.call('GET', `/v1/refunds/${refundId}`);
+    if (until(body)) return body;
+    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(body)}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+export function isFinal(refund: { status: string }): boolean {
+  return !['pending', 'requires_approval', 'review'].includes(refund.status);
+}
