@@ -1,16 +1,11 @@
 import { Context } from '@temporalio/activity';
 import { decideEligibility } from '../src/domain/eligibility.js';
 import type { Payment } from '../src/domain/payment.js';
-import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../src/domain/provider.js';
+import { readPaymentWithin } from '../src/domain/bounded-read.js';
 import type { SagaTerms } from '../src/domain/saga.js';
+import { factsShown } from '../src/domain/unregistered.js';
 import { refundWindow, type RefundWindow } from '../src/domain/window.js';
-import {
-  admitRefund,
-  refuseUnread,
-  type Admission,
-  type AdmissionRules,
-  type NewPayment,
-} from '../src/ledger/admission.js';
+import { admitRefund, refuseUnread, type Admission, type AdmissionRules } from '../src/ledger/admission.js';
 import { findPayment, findPaymentAtProvider } from '../src/ledger/payments.js';
 import { referenceOf } from '../src/ledger/payment-row.js';
 import type { RefundRow } from '../src/ledger/refunds.js';
@@ -90,15 +85,18 @@ async function subjectOf(deps: ActivityDeps, start: RefundStart): Promise<Subjec
       ? await findPayment(deps.db, asked.paymentId)
       : await findPaymentAtProvider(deps.db, asked.provider, asked.providerPaymentId);
   if (registered) return registeredSubject(deps, registered);
-  if ('paymentId' in asked)
-    {return refused({ kind: 'paymentNotFound', detail: 'No such payment is registered.' });}
+  if ('paymentId' in asked) {
+    return refused({ kind: 'paymentNotFound', detail: 'No such payment is registered.' });
+  }
   return unregisteredSubject(deps, start, asked);
 }
 
 async function registeredSubject(deps: ActivityDeps, payment: Payment): Promise<Subject> {
   const { provider } = providerNamed(deps, payment.provider);
   const readAtMs = deps.nowMs();
-  const read = provider ? await readBounded(provider, referenceOf(payment)) : null;
+  const read = provider
+    ? await readPaymentWithin(provider, referenceOf(payment), READ_AT_ADMISSION_MS)
+    : null;
   return {
     kind: 'subject',
     payment: { id: payment.id },
@@ -120,11 +118,11 @@ async function unregisteredSubject(
   }
   const readAtMs = deps.nowMs();
   const reference = { ...asked, providerPaymentReference: null, paymentId: null, paidAtMs: null };
-  const read = await readBounded(provider, reference);
+  const read = await readPaymentWithin(provider, reference, READ_AT_ADMISSION_MS);
   switch (read.kind) {
     case 'found': {
-      const register = newPayment(asked, read.snapshot, definition.capabilities.defaultMethod);
-      if (!register) {
+      const facts = factsShown(read.snapshot, definition.capabilities);
+      if (!facts) {
         return refused({
           kind: 'paymentNotFound',
           detail: 'The provider does not show all facts of this payment: register it first.',
@@ -132,7 +130,9 @@ async function unregisteredSubject(
       }
       return {
         kind: 'subject',
-        payment: { register },
+        payment: {
+          register: { id: paymentIdOf(asked.provider, asked.providerPaymentId), ...asked, ...facts },
+        },
         reading: { snapshot: read.snapshot, readAtMs },
         unknownAtProvider: false,
       };
@@ -146,25 +146,6 @@ async function unregisteredSubject(
         detail: 'The payment is not registered, and the provider can’t be read now.',
       });
   }
-}
-
-/** Null where a fact is missing that would have to be guessed. */
-function newPayment(
-  asked: { provider: string; providerPaymentId: string },
-  snapshot: PaymentSnapshot,
-  defaultMethod: Payment['method'],
-): NewPayment | null {
-  if (snapshot.amountMinor === null || snapshot.amountMinor === 0 || snapshot.paidAtMs === null) return null;
-  return {
-    id: paymentIdOf(asked.provider, asked.providerPaymentId),
-    provider: asked.provider,
-    providerPaymentId: asked.providerPaymentId,
-    providerPaymentReference: snapshot.providerPaymentReference,
-    amountMinor: snapshot.amountMinor,
-    currency: snapshot.currency ?? 'BRL',
-    method: snapshot.method ?? defaultMethod,
-    paidAtMs: snapshot.paidAtMs,
-  };
 }
 
 function rulesOf(
@@ -221,13 +202,6 @@ export function providerNamed(deps: ActivityDeps, name: string): EnabledProvider
   const entry = deps.providers.get(name);
   if (!entry) throw new Error(`no provider is called ${name}`);
   return entry;
-}
-
-async function readBounded(
-  provider: NonNullable<EnabledProvider['provider']>,
-  reference: PaymentReference,
-): Promise<PaymentRead> {
-  return provider.readPayment(reference, AbortSignal.timeout(READ_AT_ADMISSION_MS));
 }
 
 function runId(): string {

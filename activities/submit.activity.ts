@@ -44,15 +44,16 @@ export async function submit(
       decisionMs: Math.max(input.nowMs, deps.nowMs()),
     };
     const { provider } = providerNamed(deps, refund.provider);
-    if (!provider)
-      {return postpone(
+    if (!provider) {
+      return postpone(
         deps,
         subject,
         'provider_unavailable',
         'provider_off',
         'The provider is not enabled.',
         null,
-      );}
+      );
+    }
 
     const existing = (await attemptsOf(deps.db, refund.id)).find(
       (attempt) => attempt.number === input.attempt,

@@ -12,15 +12,16 @@ import { keepDemoSecrets, readDemoSecrets } from './embedded/demo-secrets.js';
 import { watchForEnding, type Ending } from './embedded/ending.js';
 import {
   addPart,
-  addService,
   failed,
   noPartsYet,
   outputOf,
   runNode,
+  servicePart,
   startNode,
   stopParts,
   untilReady,
   whileAllLive,
+  type Part,
   type Parts,
 } from './embedded/parts.js';
 import { freePort, isPortFree } from './embedded/ports.js';
@@ -48,6 +49,7 @@ export async function runDev(args: readonly string[], env: NodeJS.ProcessEnv): P
   try {
     const started = await Promise.race([startEverything(launch), asked]);
     if (started === null) return EXIT_INTERRUPTED;
+    launch.phase = 'serving';
     const demo = await Promise.race([demonstrate(started, options.demo, launch), asked]);
     if (options.once) return demo === 'succeeded' ? 0 : 1;
     await Promise.race([printPlaces(started, launch), asked]);
@@ -179,23 +181,46 @@ async function startEverything(launch: Launch): Promise<Started> {
 }
 
 async function bringUpPostgres(launch: Launch): Promise<string> {
-  const postgres = await startPostgres({ dataDir: launch.config.dataDir, durable: true, log: print });
-  addPart(launch, { name: 'PostgreSQL', layer: 'postgres', ...postgres, kill: () => undefined });
-  print('PostgreSQL is ready');
-  return postgres.url;
+  let url = '';
+  const start = async (): Promise<Part> => {
+    const postgres = await startPostgres({ dataDir: launch.config.dataDir, durable: true, log: print });
+    ({ url } = postgres);
+    print('PostgreSQL is ready');
+    return { name: 'PostgreSQL', layer: 'postgres', ...postgres, kill: () => undefined, again: start };
+  };
+  addPart(launch, await start(), print);
+  return url;
 }
 
 async function bringUpTemporal(launch: Launch): Promise<RunningTemporal> {
   const namespace = launch.env['TEMPORAL_NAMESPACE'];
-  const temporal = await startTemporal({
-    dataDir: launch.config.dataDir,
-    searchAttributes: SEARCH_ATTRIBUTES,
-    log: print,
-    ...(namespace === undefined || namespace === '' ? {} : { namespace }),
+  const start = async (place: { port?: number; uiPort?: number }): Promise<RunningTemporal> => {
+    const temporal = await startTemporal({
+      dataDir: launch.config.dataDir,
+      searchAttributes: SEARCH_ATTRIBUTES,
+      log: print,
+      ...place,
+      ...(namespace === undefined || namespace === '' ? {} : { namespace }),
+    });
+    print('Temporal is ready');
+    return temporal;
+  };
+  const part = (temporal: RunningTemporal): Part => ({
+    name: 'Temporal',
+    layer: 'temporal',
+    ...temporal,
+    kill: () => undefined,
+    again: async () => part(await start(samePlace(temporal))),
   });
-  addPart(launch, { name: 'Temporal', layer: 'temporal', ...temporal, kill: () => undefined });
-  print('Temporal is ready');
+  const temporal = await start({});
+  addPart(launch, part(temporal), print);
   return temporal;
+}
+
+/** Whoever knows its address shall find it there again. */
+function samePlace({ address, uiUrl }: RunningTemporal): { port: number; uiPort?: number } {
+  const portOf = (origin: string): number => Number(new URL(origin).port);
+  return { port: portOf(`http://${address}`), ...(uiUrl === null ? {} : { uiPort: portOf(uiUrl) }) };
 }
 
 interface Simulators {
@@ -207,15 +232,30 @@ async function bringUpSimulators(
   launch: Launch,
   last: Readonly<Record<string, string>> | null,
 ): Promise<Simulators> {
+  const [child, simulators] = await startSimulators(launch, last, {});
+  const part = (simulating: Child): Part =>
+    servicePart(simulating, SIMULATORS_STOP_MS, async () => {
+      const controlPort = new URL(simulators.control).port;
+      const [next] = await startSimulators(launch, simulators.env, { SIMULATORS_CONTROL_PORT: controlPort });
+      return part(next);
+    });
+  addPart(launch, part(child), print);
+  return simulators;
+}
+
+async function startSimulators(
+  launch: Launch,
+  last: Readonly<Record<string, string>> | null,
+  more: Readonly<Record<string, string>>,
+): Promise<[Child, Simulators]> {
   const again = last !== null && (await areFree(last)) ? { SIMULATORS_ENV: JSON.stringify(last) } : {};
   const child = startNode({
     name: 'simulators',
     script: fileURLToPath(new URL('../simulators/main.js', import.meta.url)),
-    env: { ...launch.env, ...again, DATA_DIR: launch.config.dataDir },
+    env: { ...launch.env, ...again, ...more, DATA_DIR: launch.config.dataDir },
     dataDir: launch.config.dataDir,
     readsOutput: true,
   });
-  addService(launch, child, SIMULATORS_STOP_MS);
   const lines = createInterface({ input: outputOf(child) });
   const line = await Promise.race([
     new Promise<string>((resolve) => lines.once('line', resolve)),
@@ -225,7 +265,7 @@ async function bringUpSimulators(
   // Read to the end, or a full pipe would stop it.
   lines.on('line', () => undefined);
   print('The simulators of all five providers are ready');
-  return JSON.parse(line) as Simulators;
+  return [child, JSON.parse(line) as Simulators];
 }
 
 /** The simulators can only have their old ports where nobody took them meanwhile. */
@@ -244,8 +284,11 @@ function withoutTemporalSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 }
 
 function bringUpService(launch: Launch, name: string, entry: string, env: NodeJS.ProcessEnv): Child {
-  const child = startNode({ name, script: entryPath(entry), env, dataDir: launch.config.dataDir });
-  addService(launch, child, DRAIN_MS);
+  const start = (): Child =>
+    startNode({ name, script: entryPath(entry), env, dataDir: launch.config.dataDir });
+  const part = (child: Child): Part => servicePart(child, DRAIN_MS, () => Promise.resolve(part(start())));
+  const child = start();
+  addPart(launch, part(child), print);
   return child;
 }
 

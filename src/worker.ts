@@ -2,8 +2,9 @@ import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { sql } from 'kysely';
+import type { Logger } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
 import { readConfig } from './config.js';
@@ -25,7 +26,7 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
-  Runtime.install({ shutdownSignals: [], telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } } });
+  Runtime.install({ shutdownSignals: [], logger: sdkLogger(log) });
 
   const stopping = new AbortController();
   const running: { workers: readonly Worker[] } = { workers: [] };
@@ -109,6 +110,13 @@ async function runWorkers(
   }
 }
 
+/** The SDK's own warnings, in the service's own log. */
+function sdkLogger(log: Logger): DefaultLogger {
+  return new DefaultLogger('WARN', ({ level, message, meta }) => {
+    log[level === 'ERROR' ? 'error' : 'warn']({ ...meta }, message);
+  });
+}
+
 function shutdown(worker: Worker): void {
   if (worker.getState() === 'RUNNING') worker.shutdown();
 }
@@ -125,7 +133,7 @@ async function serveHealth(
         response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
       };
       if (request.url === '/health/live') {
-        answer(200, { status: 'live' });
+        answer(200, { status: 'ok' });
         return;
       }
       if (request.url !== '/health/ready') {
@@ -134,7 +142,7 @@ async function serveHealth(
       }
       const checks = { database: await databaseAnswers(parts), engine: workersPoll(workers()) };
       const ready = Object.values(checks).every((check) => check === 'ok');
-      answer(ready ? 200 : 503, { status: ready ? 'ready' : 'not_ready', checks });
+      answer(ready ? 200 : 503, { status: ready ? 'ok' : 'failing', checks });
     })();
   });
   server.listen(port, host);
@@ -142,19 +150,17 @@ async function serveHealth(
   return server;
 }
 
-async function databaseAnswers(parts: Parts): Promise<'ok' | 'unavailable'> {
+async function databaseAnswers(parts: Parts): Promise<'ok' | 'failing'> {
   try {
     await sql`SELECT 1`.execute(parts.db);
     return 'ok';
   } catch {
-    return 'unavailable';
+    return 'failing';
   }
 }
 
-function workersPoll(workers: readonly Worker[]): 'ok' | 'unavailable' {
-  return workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING')
-    ? 'ok'
-    : 'unavailable';
+function workersPoll(workers: readonly Worker[]): 'ok' | 'failing' {
+  return workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING') ? 'ok' : 'failing';
 }
 
 try {

@@ -1,10 +1,13 @@
 import type { z } from 'zod';
+import { readPaymentWithin } from '../domain/bounded-read.js';
 import { decideEligibility, type EligibilityRequest } from '../domain/eligibility.js';
 import { assertNever } from '../domain/errors.js';
 import { explainRefunds } from '../domain/matching.js';
 import type { Payment } from '../domain/payment.js';
 import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../domain/provider.js';
+import { factsShown } from '../domain/unregistered.js';
 import { refundWindow } from '../domain/window.js';
+import { referenceOf } from '../ledger/payment-row.js';
 import { readStanding } from '../ledger/payments.js';
 import type { Standing } from '../ledger/standing.js';
 import { paymentIdOf } from '../signing/refund-id.js';
@@ -28,7 +31,9 @@ export async function previewRefund(deps: ApiDeps, body: RefundBody): Promise<Pr
   if (!configured) throw notFound('payment');
 
   const reference = registered ? referenceOf(registered) : unregisteredReference(request.payment);
-  const read = configured.provider ? await readWithin(configured, reference) : null;
+  const read = configured.provider
+    ? await readPaymentWithin(configured.provider, reference, READ_WITHIN_MS)
+    : null;
   const snapshot = read?.kind === 'found' ? read.snapshot : null;
   const payment = registered ?? unregisteredPayment(configured, reference, read, deps.nowMs());
   const standing = registered
@@ -75,30 +80,12 @@ function decidedPreview(
   };
 }
 
-async function readWithin(configured: ConfiguredProvider, reference: PaymentReference): Promise<PaymentRead> {
-  const unavailable: PaymentRead = {
-    kind: 'unavailable',
-    reason: 'provider_unavailable',
-    retryAfterMs: null,
-    detail: 'no answer in time',
-  };
-  if (!configured.provider) return unavailable;
-  const signal = AbortSignal.timeout(READ_WITHIN_MS);
-  const tooLate = new Promise<PaymentRead>((resolve) => {
-    signal.addEventListener('abort', () => resolve(unavailable), { once: true });
-  });
-  return Promise.race([configured.provider.readPayment(reference, signal), tooLate]);
-}
-
 /** What the provider shows and nothing of ours explains counts, but while an attempt is open it may be ours. */
 function withExternalMoney(payment: Payment, standing: Standing, snapshot: PaymentSnapshot | null) {
-  if (!snapshot?.complete || standing.open.length > 0) return { payment, liveRefunds: standing.liveRefunds };
+  const { liveRefunds } = standing;
+  if (!snapshot?.complete || standing.open.length > 0) return { payment, liveRefunds };
   const { externalMinor } = explainRefunds(snapshot.refunds, standing.landed);
-  const wasCounted = payment.externalMinor > 0 ? 1 : 0;
-  return {
-    payment: { ...payment, externalMinor },
-    liveRefunds: standing.liveRefunds - wasCounted + (externalMinor > 0 ? 1 : 0),
-  };
+  return { payment: { ...payment, externalMinor }, liveRefunds };
 }
 
 /** What a provider shows of a payment that nobody registered. @throws Problem where that is not enough. */
@@ -118,32 +105,19 @@ function unregisteredPayment(
       'The payment is not registered, and its provider could not be asked.',
     );
   }
-  const snapshot = read.kind === 'found' && capabilities.readsUnregistered ? read.snapshot : null;
-  if (snapshot?.amountMinor == null || snapshot.paidAtMs === null) throw notFound('payment');
+  const facts = read.kind === 'found' ? factsShown(read.snapshot, capabilities) : null;
+  if (!facts) throw notFound('payment');
   return {
     id: paymentIdOf(name, reference.providerPaymentId),
     provider: name,
     providerPaymentId: reference.providerPaymentId,
-    providerPaymentReference: snapshot.providerPaymentReference,
-    amountMinor: snapshot.amountMinor,
-    currency: snapshot.currency ?? capabilities.currencies?.[0] ?? 'BRL',
-    method: snapshot.method ?? capabilities.defaultMethod,
-    paidAtMs: snapshot.paidAtMs,
+    ...facts,
     reference: null,
     metadata: {},
     refundedMinor: 0,
     reservedMinor: 0,
     externalMinor: 0,
     createdAtMs: nowMs,
-  };
-}
-
-function referenceOf(payment: Payment): PaymentReference {
-  return {
-    providerPaymentId: payment.providerPaymentId,
-    providerPaymentReference: payment.providerPaymentReference,
-    paymentId: payment.id,
-    paidAtMs: payment.paidAtMs,
   };
 }
 

@@ -213,7 +213,9 @@ function amountRule(
     passed,
     detail: passed
       ? `${amountMinor} of ${available} are asked for.`
-      : `${amountMinor} are asked for, ${available} may be refunded.`,
+      : available === 0
+        ? 'Nothing is left to refund.'
+        : `${amountMinor} are asked for, ${available} may be refunded.`,
     pointer: '/amount',
     numbers: {
       amount: amountMinor,

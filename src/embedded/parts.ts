@@ -3,13 +3,16 @@ import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startChild, type Child } from './children.js';
 
-/** What runs because of us, until one of it dies or we stop it. */
+/** What runs because of us, until we stop it. */
 export interface Parts {
   /** In the order of their start. */
   readonly running: Part[];
-  /** Resolves with the first part that ended while it was needed, and the end of its log. */
+  /** Resolves with the first part that ended for good while it was needed, and the end of its log. */
   readonly death: Promise<string>;
   readonly reportDeath: (why: string) => void;
+  /** While things start, a death ends it all; once they serve, what dies is started again; then they stop. */
+  phase: 'starting' | 'serving' | 'stopping';
+  readonly deathsAtMs: number[];
 }
 
 export interface Part {
@@ -20,28 +23,52 @@ export interface Part {
   readonly died: Promise<string>;
   stop(): Promise<void>;
   kill(): void;
+  /** Starts its like in its place: same port, same data. */
+  again(): Promise<Part>;
 }
 
 export function noPartsYet(): Parts {
   let reportDeath: (why: string) => void = () => undefined;
   const death = new Promise<string>((resolve) => (reportDeath = resolve));
-  return { running: [], death, reportDeath };
+  return { running: [], death, reportDeath, phase: 'starting', deathsAtMs: [] };
 }
 
-export function addPart(parts: Parts, part: Part): void {
+export function addPart(parts: Parts, part: Part, say: (line: string) => void): void {
   parts.running.push(part);
-  void part.died.then((why) => parts.reportDeath(`${part.name} ended unexpectedly: ${why}`));
+  void part.died.then((why) => replace(parts, part, why, say));
+}
+
+async function replace(parts: Parts, part: Part, why: string, say: (line: string) => void): Promise<void> {
+  if (parts.phase === 'stopping') return;
+  const news = `${part.name} ended unexpectedly: ${why}`;
+  if (parts.phase === 'starting' || diesTooOften(parts)) {
+    parts.reportDeath(news);
+    return;
+  }
+  say(`${news}\nStarting ${part.name} again`);
+  parts.running.splice(parts.running.indexOf(part), 1);
+  try {
+    addPart(parts, await part.again(), say);
+  } catch (error) {
+    parts.reportDeath((error as Error).message);
+  }
+}
+
+function diesTooOften({ deathsAtMs }: Parts): boolean {
+  deathsAtMs.push(Date.now());
+  return deathsAtMs.filter((atMs) => atMs > Date.now() - 60_000).length > DEATHS_A_MINUTE_MAX;
 }
 
 /** A service of ours: SIGTERM lets it finish what it began, for so long. */
-export function addService(parts: Parts, child: Child, drainMs: number): void {
-  addPart(parts, {
+export function servicePart(child: Child, drainMs: number, again: () => Promise<Part>): Part {
+  return {
     name: child.name,
     layer: 'service',
     died: child.ended.then((why) => `${why}\n${child.logTail()}`),
     stop: () => child.stop('SIGTERM', drainMs),
     kill: () => child.kill(),
-  });
+    again,
+  };
 }
 
 /** @throws Error when a part dies before the work is done. */
@@ -54,7 +81,9 @@ export async function whileAllLive<T>(parts: Parts, work: Promise<T>): Promise<T
 }
 
 /** First the services, then what they store their work in. */
-export async function stopParts({ running }: Parts, hurried: Promise<void>): Promise<void> {
+export async function stopParts(parts: Parts, hurried: Promise<void>): Promise<void> {
+  parts.phase = 'stopping';
+  const { running } = parts;
   void hurried.then(() => running.forEach((part) => part.kill()));
   for (const layer of ['service', 'temporal', 'postgres'] as const) {
     await Promise.allSettled(running.filter((part) => part.layer === layer).map((part) => part.stop()));
@@ -132,6 +161,8 @@ export function failed(child: Child, why: string): never {
   throw new Error(`${child.name} ${why}. The end of its log:\n${child.logTail()}`);
 }
 
+/** A process that can't live is not started for ever; a person who kills things gets this many. */
+const DEATHS_A_MINUTE_MAX = 100;
 const READY_TIMEOUT_MS = 90_000;
 const READY_LOOK_MS = 50;
 const LOOK_TIMEOUT_MS = 5_000;

@@ -52,7 +52,7 @@ async function append(
 ): Promise<ChainEnd> {
   const sequence = end.sequence + 1;
   // Through JSON once, so that what is hashed is what PostgreSQL gives back.
-  const data = JSON.parse(JSON.stringify(event.data)) as Record<string, unknown>;
+  const data = inSnakeCase(JSON.parse(JSON.stringify(event.data))) as Record<string, unknown>;
   const row = {
     payment_id: subject.paymentId,
     refund_id: subject.refundId,
@@ -75,6 +75,18 @@ async function append(
     })
     .execute();
   return { sequence, hash };
+}
+
+/** The trail speaks as the API does, whatever our own values are called. */
+function inSnakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inSnakeCase);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      inSnakeCase(member),
+    ]),
+  );
 }
 
 /** sha-256 over the RFC 8785 form of the event and the hash before it: any change, removal or reordering shows. */

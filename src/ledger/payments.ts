@@ -114,12 +114,12 @@ export async function listPayments(
   return pageOf(rows.map(paymentFromRow), page);
 }
 
-/** How many refunds of each payment hold or moved money, money seen without us included as one. */
+/** How many refunds of ours hold or moved money of each payment. */
 export async function countLiveRefunds(
   db: Database,
   payments: readonly Payment[],
 ): Promise<Map<string, number>> {
-  const counts = new Map(payments.map((payment) => [payment.id, payment.externalMinor > 0 ? 1 : 0]));
+  const counts = new Map(payments.map((payment) => [payment.id, 0]));
   if (payments.length === 0) return counts;
   const rows = await db
     .selectFrom('refunds')
