@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { decideEligibility } from '../src/domain/eligibility.js';
 import type { Payment } from '../src/domain/payment.js';
 import { readPaymentWithin } from '../src/domain/bounded-read.js';
-import type { SagaTerms } from '../src/domain/saga.js';
+import type { SagaTerms } from '../src/domain/saga-state.js';
 import { factsShown } from '../src/domain/unregistered.js';
 import { refundWindow, type RefundWindow } from '../src/domain/window.js';
 import { admitRefund, refuseUnread, type Admission, type AdmissionRules } from '../src/ledger/admission.js';

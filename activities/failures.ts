@@ -1,4 +1,4 @@
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 
 /** The one table from what went wrong to what the engine does about it. */
 type FailureClass =
@@ -26,7 +26,7 @@ export function withFailures<Input, Result>(
     try {
       return await activity(input);
     } catch (error) {
-      if (error instanceof ApplicationFailure) throw error;
+      if (error instanceof ApplicationFailure || error instanceof CancelledFailure) throw error;
       logError(error, name);
       const code = codeOf(error);
       throw code === null

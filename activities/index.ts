@@ -1,6 +1,7 @@
 import { admit } from './admission.activity.js';
 import type { ActivityDeps } from './deps.js';
 import { withFailures } from './failures.js';
+import { whileBeating } from './heartbeats.js';
 import type { LedgerActivities, ProviderActivities } from './interface.js';
 import { compensate, review, settle, takeLane } from './ledger.activity.js';
 import { look, watch } from './look.activity.js';
@@ -22,9 +23,9 @@ export function createLedgerActivities(deps: ActivityDeps): LedgerActivities {
 export function createProviderActivities(deps: ActivityDeps): ProviderActivities {
   const bind = binder(deps);
   return {
-    submit: bind('submit', submit),
-    look: bind('look', look),
-    watch: bind('watch', watch),
+    submit: bind('submit', (given, input) => whileBeating(() => submit(given, input))),
+    look: bind('look', (given, input) => whileBeating(() => look(given, input))),
+    watch: bind('watch', (given, input) => whileBeating(() => watch(given, input))),
   };
 }
 

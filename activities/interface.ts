@@ -1,6 +1,6 @@
 import type { BrokenRule } from '../src/domain/eligibility.js';
 import type { EvidenceSource, FailureReason, RefundReason, RefundStatus } from '../src/domain/refund.js';
-import type { LookResult, SagaTerms, SubmitResult } from '../src/domain/saga.js';
+import type { LookResult, SagaTerms, SubmitResult } from '../src/domain/saga-state.js';
 import type { Envelope } from '../workflows/messages.js';
 
 /** Steps in the ledger: local, short, safe to repeat. */

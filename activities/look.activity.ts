@@ -1,6 +1,5 @@
-import { heartbeat } from '@temporalio/activity';
 import type { EvidenceSource } from '../src/domain/refund.js';
-import type { LookResult } from '../src/domain/saga.js';
+import type { LookResult } from '../src/domain/saga-state.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { lookNeeded, noteLook, recordLook } from '../src/ledger/outcomes.js';
 import { loadRefund } from '../src/ledger/refunds.js';
@@ -54,7 +53,6 @@ export async function watch(
   deps: ActivityDeps,
   input: { refundId: string; untilMs: number },
 ): Promise<LookResult> {
-  heartbeat();
   const result = await look(deps, { refundId: input.refundId, source: 'poll' });
   switch (result.kind) {
     case 'landed':

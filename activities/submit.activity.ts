@@ -1,4 +1,4 @@
-import { activityInfo, heartbeat } from '@temporalio/activity';
+import { activityInfo } from '@temporalio/activity';
 import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
 import { assertNever } from '../src/domain/errors.js';
 import {
@@ -19,8 +19,6 @@ import type { SubmitActivityResult } from './interface.js';
 const SEND_WITHIN_MS_MAX = 2_000;
 /** PicPay documents no retention for its keys; a day is what we trust. */
 const REPEAT_FOR_MS = 24 * 3_600_000;
-/** A heartbeat costs nothing in history but counts as an action: only calls that last send any. */
-const HEARTBEAT_EVERY_MS = 3_000;
 
 interface Subject {
   readonly refund: RefundRow;
@@ -35,57 +33,43 @@ export async function submit(
   deps: ActivityDeps,
   input: { refundId: string; attempt: number; nowMs: number },
 ): Promise<SubmitActivityResult> {
-  return whileBeating(async () => {
-    const { refund, payment } = await loadRefund(deps.db, input.refundId);
-    const subject = {
-      refund,
-      payment,
-      number: input.attempt,
-      decisionMs: Math.max(input.nowMs, deps.nowMs()),
-    };
-    const { provider } = providerNamed(deps, refund.provider);
-    if (!provider) {
-      return postpone(
-        deps,
-        subject,
-        'provider_unavailable',
-        'provider_off',
-        'The provider is not enabled.',
-        null,
-      );
-    }
+  const { refund, payment } = await loadRefund(deps.db, input.refundId);
+  const subject = {
+    refund,
+    payment,
+    number: input.attempt,
+    decisionMs: Math.max(input.nowMs, deps.nowMs()),
+  };
+  const { provider } = providerNamed(deps, refund.provider);
+  const existing = (await attemptsOf(deps.db, refund.id)).find((attempt) => attempt.number === input.attempt);
+  if (existing) return continueClaimed(deps, provider, subject, existing);
+  if (!provider) {
+    const message = 'The provider is not enabled.';
+    return postpone(deps, subject, 'provider_unavailable', 'provider_off', message, null);
+  }
 
-    const existing = (await attemptsOf(deps.db, refund.id)).find(
-      (attempt) => attempt.number === input.attempt,
-    );
-    if (existing) return continueClaimed(deps, provider, subject, existing);
+  const reference = referenceOf(paymentFromRow(payment));
+  const readAtMs = deps.nowMs();
+  const read = await provider.readPayment(reference, AbortSignal.timeout(3 * deps.timings.providerTimeoutMs));
+  if (read.kind !== 'found') return unread(deps, subject, read);
 
-    const reference = referenceOf(paymentFromRow(payment));
-    const readAtMs = deps.nowMs();
-    const read = await provider.readPayment(
-      reference,
-      AbortSignal.timeout(3 * deps.timings.providerTimeoutMs),
-    );
-    if (read.kind !== 'found') return unread(deps, subject, read);
-
-    const nowMs = deps.nowMs();
-    const claimed = await claimAttempt(deps.db, {
-      refundId: refund.id,
-      number: input.attempt,
-      idempotencyKey: `${refund.id.replace('_', '-')}-${input.attempt}`,
-      reading: { ...read.snapshot, readAtMs },
-      needsLane: !provider.capabilities.idempotentSubmit,
-      rules: {
-        capabilities: provider.capabilities,
-        providerEnabled: true,
-        window: windowOf(deps, paymentFromRow(payment), read.snapshot.paidAtMs),
-      },
-      sendByMs: nowMs + sendWithinMs(deps),
-      nowMs,
-      decisionMs: subject.decisionMs,
-    });
-    return afterClaim(deps, provider, subject, claimed);
+  const nowMs = deps.nowMs();
+  const claimed = await claimAttempt(deps.db, {
+    refundId: refund.id,
+    number: input.attempt,
+    idempotencyKey: `${refund.id.replace('_', '-')}-${input.attempt}`,
+    reading: { ...read.snapshot, readAtMs },
+    needsLane: !provider.capabilities.idempotentSubmit,
+    rules: {
+      capabilities: provider.capabilities,
+      providerEnabled: true,
+      window: windowOf(deps, paymentFromRow(payment), read.snapshot.paidAtMs),
+    },
+    sendByMs: nowMs + sendWithinMs(deps),
+    nowMs,
+    decisionMs: subject.decisionMs,
   });
+  return afterClaim(deps, provider, subject, claimed);
 }
 
 async function afterClaim(
@@ -138,14 +122,14 @@ async function afterClaim(
 /** The claim is somebody's already: only under an idempotency key may it be sent again. */
 async function continueClaimed(
   deps: ActivityDeps,
-  provider: RefundProvider,
+  provider: RefundProvider | null,
   subject: Subject,
   attempt: AttemptRow,
 ): Promise<SubmitActivityResult> {
   const standing: SubmitActivityResult = { result: standingResult(attempt), wakeRefundId: null };
   const nowMs = deps.nowMs();
   const mayRepeat =
-    provider.capabilities.idempotentSubmit &&
+    provider?.capabilities.idempotentSubmit === true &&
     attempt.conclusion === null &&
     attempt.answer?.kind !== 'accepted' &&
     nowMs < attempt.claimed_at.getTime() + REPEAT_FOR_MS &&
@@ -247,13 +231,4 @@ function postpone(
 
 function sendWithinMs(deps: ActivityDeps): number {
   return Math.min(SEND_WITHIN_MS_MAX, deps.timings.providerTimeoutMs);
-}
-
-async function whileBeating<T>(run: () => Promise<T>): Promise<T> {
-  const timer = setInterval(() => heartbeat(), HEARTBEAT_EVERY_MS);
-  try {
-    return await run();
-  } finally {
-    clearInterval(timer);
-  }
 }

@@ -1,5 +1,5 @@
 import type { ActivityOptions, LocalActivityOptions } from '@temporalio/workflow';
-import type { SagaTerms } from '../src/domain/saga.js';
+import type { SagaTerms } from '../src/domain/saga-state.js';
 import { providerTaskQueue } from './messages.js';
 
 /** Every timeout and retry of the refund workflow, by name. */
@@ -28,6 +28,7 @@ export function providerWatch(terms: SagaTerms): ActivityOptions {
   return {
     taskQueue: providerTaskQueue(terms.provider),
     startToCloseTimeout: '2m',
+    heartbeatTimeout: '10s',
     retry: {
       initialInterval: Math.min(terms.pollMs * 32, terms.pollMaxMs),
       backoffCoefficient: 1.5,

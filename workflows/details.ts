@@ -1,4 +1,4 @@
-import type { SagaState, Step, WaitReason } from '../src/domain/saga.js';
+import type { SagaState, Step, WaitReason } from '../src/domain/saga-state.js';
 import { assertNever } from '../src/domain/errors.js';
 
 /** What an operator reads in Temporal's UI: what is happening, since when, and what they may do. Markdown. */

@@ -16,14 +16,8 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { assertNever } from '../src/domain/errors.js';
-import {
-  begin,
-  decide,
-  type Observation,
-  type SagaState,
-  type SagaTerms,
-  type Step,
-} from '../src/domain/saga.js';
+import { begin, decide } from '../src/domain/saga.js';
+import type { Observation, SagaState, SagaTerms, Step } from '../src/domain/saga-state.js';
 import type {
   AdmissionVerdict,
   ClosingResult,
@@ -61,8 +55,16 @@ interface News {
   queuedBehind: string | null;
 }
 
-/** One refund, from the request to its end: `decide` chooses each step, this carries it out and reports. */
-export async function refund(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
+/**
+ * One refund, from the request to its end. Temporal's own cancel request is ignored: it carries no proof of who asks,
+ * and would leave a reservation, or money on its way, without its process.
+ */
+export function refund(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
+  return CancellationScope.nonCancellable(() => live(start, carried));
+}
+
+/** `decide` chooses each step, this carries it out and reports. */
+async function live(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
   const news: News = {
     verdict: carried?.verdict,
     hint: null,
@@ -94,7 +96,8 @@ export async function refund(start: Envelope<RefundStart>, carried?: CarriedOn):
 function listen(start: Envelope<RefundStart>, news: News, stage: () => string): void {
   setHandler(admissionUpdate, async ({ body }) => {
     if (body.fingerprint !== start.body.fingerprint) return { kind: 'keyReused' };
-    await condition(() => news.verdict !== undefined);
+    // Handlers run outside the workflow's own scope: without one of theirs a cancel request would reach them.
+    await CancellationScope.nonCancellable(() => condition(() => news.verdict !== undefined));
     return news.verdict as AdmissionVerdict;
   });
   setHandler(hintSignal, ({ body }) => {

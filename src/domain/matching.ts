@@ -118,8 +118,9 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
   }
   const rivals = difference.interchangeable.filter((entry) => entry.amountMinor === only.amountMinor);
   const refund = leastDecided(only, rivals);
-  if (!refund)
+  if (!refund) {
     return { kind: 'cannotTell', why: 'two equal refunds ended differently, and either may be ours' };
+  }
   return { kind: 'found', refund, matchedBy: 'amount' };
 }
 
@@ -181,33 +182,25 @@ function differenceOf(
       !take(added, (entry) => entry.providerRefundId === was.providerRefundId),
   );
   const withoutId = notById.filter((was) => was.providerRefundId === null);
-  const preferences: ((entry: ProviderRefund) => boolean)[] = [
-    (entry) => entry.providerRefundId === null,
-    (entry) => !claimedIds.has(entry.providerRefundId ?? ''),
-    () => true,
-  ];
-  const changed = withoutId.filter(
-    (was) =>
-      isOpen(was) ||
-      !preferences.some((prefer) =>
-        take(
-          added,
-          (entry) => entry.amountMinor === was.amountMinor && entry.status === was.status && prefer(entry),
-        ),
-      ),
-  );
+  const nameless = (entry: ProviderRefund): boolean => entry.providerRefundId === null;
+  const unowned = (entry: ProviderRefund): boolean => !claimedIds.has(entry.providerRefundId ?? '');
+  const changed = withoutId.filter((was) => {
+    const fits = (entry: ProviderRefund): boolean =>
+      entry.amountMinor === was.amountMinor && entry.status === was.status && unowned(entry);
+    return isOpen(was) || !(take(added, (entry) => fits(entry) && nameless(entry)) || take(added, fits));
+  });
   const interchangeable: ProviderRefund[] = [];
   const gone = changed.filter((was) => {
-    const fits = preferences.flatMap((prefer) =>
-      added.filter((entry) => entry.amountMinor === was.amountMinor && prefer(entry)),
-    )[0];
+    const alike = added.filter((entry) => entry.amountMinor === was.amountMinor);
+    const fits = alike.find(nameless) ?? alike.find(unowned) ?? alike[0];
     if (!fits) return true;
     added.splice(added.indexOf(fits), 1);
-    if (!claimedIds.has(fits.providerRefundId ?? '')) interchangeable.push(fits);
+    if (unowned(fits)) interchangeable.push(fits);
     return false;
   });
   return { added, vanished: notById.length - withoutId.length + gone.length, interchangeable };
 }
+
 /** Takes the first entry that fits out of the list; false where none does. */
 function take(entries: ProviderRefund[], fits: (entry: ProviderRefund) => boolean): boolean {
   const at = entries.findIndex(fits);

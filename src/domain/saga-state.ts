@@ -1,0 +1,125 @@
+/** The words of the saga: what it remembers, what it sees, what it may ask for. */
+import type { FailureReason, RefundStatus } from './refund.js';
+
+/** What admission fixed for the whole run: the workflow reads neither clock zone, environment nor policy. */
+export interface SagaTerms {
+  readonly provider: string;
+  readonly paymentId: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  /** One attempt a payment at a time: the provider has no idempotency key. */
+  readonly needsLane: boolean;
+  /** The same key may be sent again while the outcome is unclear. */
+  readonly idempotentSubmit: boolean;
+  /** The last instant for a new submit; null where no window applies. */
+  readonly submitBeforeMs: number | null;
+  readonly quietMs: number;
+  readonly pollMs: number;
+  readonly pollMaxMs: number;
+  readonly retryMaxMs: number;
+  readonly insufficientBalanceWaitMs: number;
+  readonly providerUnavailableWaitMs: number;
+  readonly processingReviewAfterMs: number;
+  readonly unknownReviewAfterMs: number;
+}
+
+export type Stage =
+  'admitting' | 'waiting' | 'submitting' | 'resolving' | 'confirming' | 'review' | 'closing' | 'ended';
+
+/** Why nothing has been sent yet. */
+export type WaitReason =
+  'queued' | 'insufficient_balance' | 'provider_unavailable' | 'authorization_required';
+
+export interface SagaState {
+  readonly stage: Stage;
+  readonly terms: SagaTerms | null;
+  /** The last claimed attempt, 0 before the first. */
+  readonly attempt: number;
+  /** When the first bytes of that attempt may have left; null while none did. */
+  readonly firstSentAtMs: number | null;
+  /** The provider refused a repeat, and only reading tells whether an earlier sending landed. */
+  readonly declined: boolean;
+  /** Resends after proven absence: one is automatic, a second is a person's decision. */
+  readonly resends: number;
+  readonly wait: { readonly reason: WaitReason; readonly sinceMs: number } | null;
+  /** Every wait since an attempt was last under way: going from one to another and back restarts no bound. */
+  readonly waits: Readonly<
+    Partial<Record<WaitReason, { readonly sinceMs: number; readonly rounds: number }>>
+  >;
+  /** When the present stage began; its bounds count from here. */
+  readonly stageSinceMs: number;
+  /** Pauses taken in the present stage or wait: the next is longer. */
+  readonly round: number;
+  readonly resendAfterMs: number | null;
+  /** How often the ledger refused to close: its record and this one disagree. */
+  readonly refusals: number;
+}
+
+export type SubmitResult =
+  | { readonly kind: 'done' | 'accepted'; readonly attempt: number }
+  /** `resolveFirst`: an earlier sending may be why it was declined. */
+  | { readonly kind: 'declined'; readonly attempt: number; readonly resolveFirst: boolean }
+  | {
+      readonly kind: 'notNow';
+      readonly attempt: number;
+      readonly reason: Exclude<WaitReason, 'queued'>;
+      readonly retryAfterMs: number | null;
+    }
+  | {
+      readonly kind: 'unknown';
+      readonly attempt: number;
+      readonly firstSentAtMs: number;
+      readonly resendAfterMs: number | null;
+    }
+  /** Looked at again just before the call, the refund breaks a rule: nothing was sent. */
+  | { readonly kind: 'ineligible'; readonly attempt: number; readonly code: FailureReason };
+
+export type LookResult =
+  | { readonly kind: 'landed' | 'rejected' | 'processing' }
+  /** A documented word that leaves it open, or one that no document lists. */
+  | { readonly kind: 'unclear' | 'unknownStatus'; readonly providerStatus: string }
+  | {
+      readonly kind: 'absent';
+      readonly proven: boolean;
+      readonly quietUntilMs: number;
+      readonly accepted: boolean;
+    }
+  | { readonly kind: 'cannotTell' | 'otherAmount'; readonly why: string }
+  | { readonly kind: 'unavailable'; readonly retryAfterMs: number | null }
+  /** The ledger holds no open attempt: nothing was ever sent under this number. */
+  | { readonly kind: 'notSent'; readonly attempt: number };
+
+export type Observation =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'admitted'; readonly terms: SagaTerms }
+  | { readonly kind: 'notAdmitted' }
+  | { readonly kind: 'laneTaken' }
+  | { readonly kind: 'laneBusy' }
+  | { readonly kind: 'submitted'; readonly result: SubmitResult }
+  /** The call's worker died: the ledger alone knows how far it came. */
+  | { readonly kind: 'callLost' }
+  | { readonly kind: 'looked'; readonly result: LookResult }
+  | { readonly kind: 'paused' }
+  | { readonly kind: 'reviewed' }
+  /** The ledger carried the closing step out, or refused it because its own record says otherwise. */
+  | { readonly kind: 'closed'; readonly status: RefundStatus }
+  | { readonly kind: 'closingRefused' };
+
+export type Step =
+  | { readonly kind: 'admit' }
+  | { readonly kind: 'takeLane' }
+  /** Claims the attempt and calls; where it is claimed already, only a provider with idempotency keys is called again. */
+  | { readonly kind: 'submit'; readonly attempt: number }
+  | { readonly kind: 'look' }
+  /** Reads on and on, ever more rarely, until something is decided or `untilMs`; a hint ends it. */
+  | { readonly kind: 'watch'; readonly untilMs: number }
+  | { readonly kind: 'pause'; readonly ms: number; readonly why: string }
+  | { readonly kind: 'settle' }
+  | { readonly kind: 'compensate'; readonly reason: FailureReason }
+  | { readonly kind: 'review'; readonly why: string }
+  | { readonly kind: 'end'; readonly status: RefundStatus | 'refused' };
+
+export interface Decision {
+  readonly state: SagaState;
+  readonly step: Step;
+}
