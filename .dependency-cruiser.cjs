@@ -173,9 +173,9 @@ module.exports = {
         PROVIDER_CATALOGUE,
         NEST,
         packages('@temporalio/client', '@temporalio/common', 'zod', 'canonicalize'),
-        builtin('(crypto|http|stream|timers/promises|url)'),
+        builtin('(crypto|fs/promises|http|module|net|path|stream|timers/promises|url)'),
       ],
-      mayTypes: ['^activities/interface\\.ts$', '^src/(config|logger)\\.ts$', packages('pino')],
+      mayTypes: ['^activities/interface\\.ts$', '^src/(config|logger)\\.ts$', packages('pino', '@standard-schema/spec')],
     }),
     {
       name: 'nest-lives-in-the-api',

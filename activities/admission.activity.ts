@@ -1,19 +1,30 @@
 import { Context } from '@temporalio/activity';
 import { decideEligibility } from '../src/domain/eligibility.js';
+import { assertNever } from '../src/domain/errors.js';
 import type { Payment } from '../src/domain/payment.js';
 import { readPaymentWithin } from '../src/domain/bounded-read.js';
+import { isOpen } from '../src/domain/refund.js';
 import type { SagaTerms } from '../src/domain/saga-state.js';
 import { factsShown } from '../src/domain/unregistered.js';
 import { refundWindow, type RefundWindow } from '../src/domain/window.js';
-import { admitRefund, refuseUnread, type Admission, type AdmissionRules } from '../src/ledger/admission.js';
+import {
+  admitRefund,
+  decidedBefore,
+  refuseUnread,
+  type Admission,
+  type AdmissionOutcome,
+  type AdmissionRules,
+} from '../src/ledger/admission.js';
+import { attemptsOf } from '../src/ledger/attempts.js';
 import { findPayment, findPaymentAtProvider } from '../src/ledger/payments.js';
 import { referenceOf } from '../src/ledger/payment-row.js';
+import { findRefund } from '../src/ledger/refund-reads.js';
 import type { RefundRow } from '../src/ledger/refunds.js';
 import { contentHashOf } from '../src/signing/content-hash.js';
 import { paymentIdOf } from '../src/signing/refund-id.js';
 import type { Envelope } from '../workflows/messages.js';
 import type { ActivityDeps, EnabledProvider } from './deps.js';
-import type { AdmissionVerdict, AdmitResult, RefundRequest, RefundStart } from './interface.js';
+import type { AdmissionVerdict, AdmitResult, RefundRequest, RefundStart, Resume } from './interface.js';
 
 /** The client waits for this reading; past it a registered payment is decided from the ledger. */
 const READ_AT_ADMISSION_MS = 3_000;
@@ -34,48 +45,69 @@ export async function admit(
   deps: ActivityDeps,
   { body: start }: Envelope<RefundStart>,
 ): Promise<AdmitResult> {
+  // Before the clock is asked: what is decided stays so, however late this run comes to hear of it.
+  const asked = { ...start, runId: runId() };
+  const decided = await decidedBefore(deps.db, asked);
+  if (decided) return answerTo(deps, start, decided);
   if (deps.nowMs() > start.admitUntilMs) return { verdict: { kind: 'tooLate' } };
 
   const subject = await subjectOf(deps, start);
   if (subject.kind === 'refused') return { verdict: subject.verdict };
 
   const nowMs = deps.nowMs();
-  const outcome = await admitRefund(
-    deps.db,
-    {
-      refundId: start.refundId,
-      actor: start.actor,
-      idempotencyKey: start.idempotencyKey,
-      fingerprint: start.fingerprint,
-      requestId: start.requestId,
-      runId: runId(),
-      reason: start.request.reason,
-      description: start.request.description,
-      reference: start.request.reference,
-      metadata: start.request.metadata,
-      payment: subject.payment,
-      reading: subject.reading,
-      policyVersion: deps.policy.version,
-      nowMs,
-    },
-    rulesOf(deps, start, subject, nowMs),
-  );
+  const { reason, description, reference, metadata } = start.request;
+  const admission: Admission = {
+    ...asked,
+    ...{ reason, description, reference, metadata },
+    payment: subject.payment,
+    reading: subject.reading,
+    policyVersion: deps.policy.version,
+    nowMs,
+  };
+  return answerTo(deps, start, await admitRefund(deps.db, admission, rulesOf(deps, start, subject, nowMs)));
+}
+
+async function answerTo(
+  deps: ActivityDeps,
+  start: RefundStart,
+  outcome: AdmissionOutcome,
+): Promise<AdmitResult> {
   switch (outcome.kind) {
     case 'admitted':
       return {
-        verdict: { kind: 'admitted', refundId: outcome.refund.id, firstRequestId: outcome.firstRequestId },
+        verdict: { kind: 'admitted', refundId: outcome.refund.id, firstAskId: outcome.firstAskId },
         terms: termsOf(deps, outcome.refund),
       };
     case 'refused':
-      return { verdict: { kind: 'refused', broken: outcome.broken, firstRequestId: outcome.firstRequestId } };
-    case 'replayed':
+      return { verdict: { kind: 'refused', broken: outcome.broken, firstAskId: outcome.firstAskId } };
     case 'keyReused':
-      return { verdict: { kind: outcome.kind } };
+      return { verdict: { kind: 'keyReused' } };
+    case 'replayed': {
+      const resume = await resumeOf(deps, start.refundId);
+      return { verdict: { kind: 'replayed' }, ...(resume ? { resume } : {}) };
+    }
     case 'duplicateReference':
       return {
         verdict: { kind: 'duplicateReference', detail: `The refund ${outcome.refundId} has this reference.` },
       };
+    default:
+      return assertNever(outcome);
   }
+}
+
+/** A refund has one workflow id and so one run at a time: if it is open and not ours yet, its earlier run is gone. */
+async function resumeOf(deps: ActivityDeps, refundId: string): Promise<Resume | null> {
+  const refund = await findRefund(deps.db, refundId);
+  if (!refund || !isOpen(refund.status)) return null;
+  const absent = (await attemptsOf(deps.db, refundId)).filter(
+    ({ conclusion, number }) => conclusion === 'absent' && number < refund.attempt,
+  );
+  return {
+    terms: termsOf(deps, refund),
+    attempt: refund.attempt,
+    resends: absent.length,
+    inReview: refund.status === 'review',
+  };
 }
 
 async function subjectOf(deps: ActivityDeps, start: RefundStart): Promise<Subject> {
@@ -111,10 +143,12 @@ async function unregisteredSubject(
   asked: Extract<RefundRequest['payment'], { provider: string }>,
 ): Promise<Subject> {
   const { provider, definition } = providerNamed(deps, asked.provider);
+  if (!provider && start.providerEnabled) return refused(notReadNow());
   if (!provider) {
     const detail = `The provider ${asked.provider} is not enabled.`;
     const broken = [{ code: 'provider_not_enabled' as const, detail, pointer: '' }];
-    return refused(await refuseUnread(deps.db, { ...start, runId: runId() }, broken, deps.nowMs()));
+    const outcome = await refuseUnread(deps.db, { ...start, runId: runId() }, broken, deps.nowMs());
+    return refused(outcome.kind === 'refused' ? outcome : { kind: outcome.kind });
   }
   const readAtMs = deps.nowMs();
   const reference = { ...asked, providerPaymentReference: null, paymentId: null, paidAtMs: null };
@@ -141,10 +175,7 @@ async function unregisteredSubject(
       return refused({ kind: 'paymentNotFound', detail: 'Neither we nor the provider know this payment.' });
     case 'unavailable':
     case 'unreadable':
-      return refused({
-        kind: 'providerUnavailable',
-        detail: 'The payment is not registered, and the provider can’t be read now.',
-      });
+      return refused(notReadNow());
   }
 }
 
@@ -163,7 +194,7 @@ function rulesOf(
       return decideEligibility(start.request, {
         payment,
         capabilities: definition.capabilities,
-        providerEnabled: provider !== null,
+        providerEnabled: provider !== null || start.providerEnabled,
         snapshot: subject.reading?.snapshot ?? null,
         unknownAtProvider: subject.unknownAtProvider,
         window: window(payment),
@@ -228,6 +259,13 @@ function termsOf(deps: ActivityDeps, refund: RefundRow): SagaTerms {
     providerUnavailableWaitMs: deps.policy.providerUnavailableWaitMs,
     processingReviewAfterMs: deps.policy.processingReviewAfterMs,
     unknownReviewAfterMs: deps.policy.outcomeUnknownReviewAfterMs,
+  };
+}
+
+function notReadNow(): Refused {
+  return {
+    kind: 'providerUnavailable',
+    detail: 'The payment is not registered, and the provider can’t be read now.',
   };
 }
 

@@ -40,6 +40,10 @@ export interface RefundStart {
   /** Over the validated body: the same key with another one is refused. */
   readonly fingerprint: string;
   readonly requestId: string;
+  /** One an HTTP request, also where a client repeats its request id: tells the first asker from the others. */
+  readonly askId: string;
+  /** The front door knows the provider's credentials: a worker that lacks them must not refuse for good. */
+  readonly providerEnabled: boolean;
   /** An admission that begins later stores nothing. */
   readonly admitUntilMs: number;
   readonly request: RefundRequest;
@@ -61,8 +65,8 @@ export interface RefundRequest {
 
 /** The first verdict, as the front door answers it. */
 export type AdmissionVerdict =
-  | { readonly kind: 'admitted'; readonly refundId: string; readonly firstRequestId: string }
-  | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstRequestId: string }
+  | { readonly kind: 'admitted'; readonly refundId: string; readonly firstAskId: string }
+  | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstAskId: string }
   /** An earlier run decided this key: the ledger has its answer. */
   | { readonly kind: 'replayed' }
   | { readonly kind: 'keyReused' }
@@ -74,4 +78,16 @@ export type AdmissionVerdict =
 
 export type AdmitResult =
   | { readonly verdict: Extract<AdmissionVerdict, { kind: 'admitted' }>; readonly terms: SagaTerms }
+  /** This very refund is open and its earlier run is gone (reset, lost): this run goes on from the ledger. */
+  | { readonly verdict: Extract<AdmissionVerdict, { kind: 'replayed' }>; readonly resume: Resume }
   | { readonly verdict: Exclude<AdmissionVerdict, { kind: 'admitted' }> };
+
+/** Where the ledger says that an open refund stands. */
+export interface Resume {
+  readonly terms: SagaTerms;
+  /** The last claimed attempt. */
+  readonly attempt: number;
+  /** Resends that proven absence has already led to. */
+  readonly resends: number;
+  readonly inReview: boolean;
+}

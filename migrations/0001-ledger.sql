@@ -19,6 +19,8 @@ CREATE TABLE payments (
   external_minor bigint NOT NULL DEFAULT 0 CHECK (external_minor >= 0),
   -- The last change of what is settled here: an older reading may not lower external_minor.
   settled_at timestamptz,
+  -- The reading that external_minor rests on: an older one may not lower it either.
+  external_read_at timestamptz,
   created_by text NOT NULL,
   created_at timestamptz NOT NULL,
   UNIQUE (provider, provider_payment_id),
@@ -43,7 +45,7 @@ CREATE TABLE refunds (
   provider_refund_id text,
   provider_error jsonb,
   evidence jsonb,
-  -- pending: the amount is reserved; refunded: it is settled; released: given back.
+  -- reserved: held for it; refunded: settled; released: given back.
   money text NOT NULL CHECK (money IN ('reserved', 'refunded', 'released')),
   requested_by text NOT NULL,
   request_id text NOT NULL,
@@ -71,8 +73,9 @@ CREATE INDEX refunds_by_created ON refunds (created_at DESC, id DESC);
 CREATE INDEX refunds_by_status ON refunds (status, created_at DESC, id DESC);
 CREATE INDEX refunds_by_provider ON refunds (provider, created_at DESC, id DESC);
 CREATE INDEX refunds_by_reference ON refunds (reference, created_at DESC, id DESC) WHERE reference IS NOT NULL;
-CREATE UNIQUE INDEX refunds_reference_once ON refunds (payment_id, reference)
-  WHERE reference IS NOT NULL AND status NOT IN ('failed', 'rejected', 'expired', 'canceled', 'reversed');
+-- Not unique: admission keeps a live reference single under the payment's lock, and a label may never refuse the
+-- record of money that lands after its refund had failed and the label was taken again.
+CREATE INDEX refunds_by_payment_reference ON refunds (payment_id, reference) WHERE reference IS NOT NULL;
 CREATE UNIQUE INDEX refunds_provider_refund_once ON refunds (provider, provider_refund_id) WHERE provider_refund_id IS NOT NULL;
 
 CREATE TABLE idempotency (
@@ -83,7 +86,7 @@ CREATE TABLE idempotency (
   -- Null: admitted, the answer is the refund as it stands. Else the rules that refused it.
   refusal jsonb,
   admitting_run_id text NOT NULL,
-  first_request_id text NOT NULL,
+  first_ask_id text NOT NULL,
   created_at timestamptz NOT NULL,
   PRIMARY KEY (actor, key)
 );
@@ -115,6 +118,8 @@ BEGIN
 END $$;
 CREATE TRIGGER refund_events_append_only BEFORE UPDATE OR DELETE ON refund_events
   FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refund_events_never_emptied BEFORE TRUNCATE ON refund_events
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE provider_attempts (
   refund_id text NOT NULL REFERENCES refunds (id),

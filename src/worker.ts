@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
 import { readConfig } from './config.js';
+import { isDatabaseUp } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
 import {
   registerSearchAttributes,
@@ -152,7 +152,7 @@ async function serveHealth(
 
 async function databaseAnswers(parts: Parts): Promise<'ok' | 'failing'> {
   try {
-    await sql`SELECT 1`.execute(parts.db);
+    await isDatabaseUp(parts.db);
     return 'ok';
   } catch {
     return 'failing';

@@ -19,7 +19,7 @@ describe('admission, with the provider and the ledger really asked', () => {
   it.each(['picpay', 'efi', 'braspag', 'fourgeeks', 'pagou'] as const)(
     'reads a payment that nobody registered from the provider: %s',
     async (provider) => {
-      const made = await service.simulators.createPayment(provider, { amountMinor: 7_700 });
+      const made = service.simulators.createPayment(provider, { amountMinor: 7_700 });
       const asked = await ask({ provider, provider_payment_id: made.providerPaymentId, reason: 'duplicate' });
       expect(asked.status).toBe(202);
       expect(asked.body).toMatchObject({ amount: 7_700, currency: made.currency });
@@ -43,7 +43,7 @@ describe('admission, with the provider and the ledger really asked', () => {
 
   it('answers within 5 s while the provider hangs: 202 from the ledger, 503 where only the provider could tell', async () => {
     const payment = await registerPayment(service, 'braspag', 5_000);
-    const unregistered = await service.simulators.createPayment('braspag', { amountMinor: 5_000 });
+    const unregistered = service.simulators.createPayment('braspag', { amountMinor: 5_000 });
     await service.simulators.inject('braspag', {
       operation: 'read',
       name: 'timeout_before_effect',
@@ -65,7 +65,7 @@ describe('admission, with the provider and the ledger really asked', () => {
   }, 30_000);
 
   it('is failed later, with the same word, where a registered payment turns out not to be refundable', async () => {
-    const made = await service.simulators.createPayment('pagou', { amountMinor: 900, status: 'canceled' });
+    const made = service.simulators.createPayment('pagou', { amountMinor: 900, status: 'canceled' });
     await service.simulators.inject('pagou', {
       operation: 'read',
       name: 'status_before_effect',
@@ -91,7 +91,7 @@ describe('admission, with the provider and the ledger really asked', () => {
 
   it('names every broken rule at once, in the contract’s order, and stores the refusal for good', async () => {
     const paidAt = new Date(Date.now() - 95 * DAY_MS).toISOString();
-    const made = await service.simulators.createPayment('efi', { amountMinor: 1_000, paidAt });
+    const made = service.simulators.createPayment('efi', { amountMinor: 1_000, paidAt });
     const { body: payment } = await service.call('POST', '/v1/payments', {
       body: {
         provider: 'efi',

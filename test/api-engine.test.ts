@@ -29,6 +29,8 @@ const start: RefundStart = {
   idempotencyKey: 'k',
   fingerprint: 'f',
   requestId: 'req_1',
+  askId: randomUUID(),
+  providerEnabled: true,
   admitUntilMs: 0,
   request: {
     payment: { paymentId: 'pay_1' },

@@ -41,7 +41,7 @@ const ask = (changes: Record<string, unknown> = {}, headers: Record<string, stri
 
 const admit = async (start: RefundStart): Promise<AdmissionVerdict> => {
   await storeOutcome(door.db, start, { paymentId, amountMinor: start.request.amountMinor ?? 1 });
-  return { kind: 'admitted', refundId: start.refundId, firstRequestId: start.requestId };
+  return { kind: 'admitted', refundId: start.refundId, firstAskId: start.askId };
 };
 
 const broken = (code: RuleCode): BrokenRule => ({ code, detail: `because of ${code}`, pointer: '/amount' });
@@ -86,7 +86,7 @@ describe('POST /v1/refunds', () => {
   it('says that it is a repeat when another request with the key was first', async () => {
     door.engine.answer = async (start) => {
       await admit(start);
-      return { kind: 'admitted', refundId: start.refundId, firstRequestId: 'req_other' };
+      return { kind: 'admitted', refundId: start.refundId, firstAskId: 'req_other' };
     };
     expect((await ask()).headers['idempotent-replayed']).toBe('true');
   });
@@ -130,7 +130,7 @@ describe('POST /v1/refunds', () => {
     const refusal = [broken(code), broken('limit_exceeded')];
     door.engine.answer = async (start) => {
       await storeOutcome(door.db, start, { refusal });
-      return { kind: 'refused', broken: refusal, firstRequestId: start.requestId };
+      return { kind: 'refused', broken: refusal, firstAskId: start.askId };
     };
     const first = await ask();
     expect([first.status, first.body.code]).toEqual([422, code]);
@@ -149,7 +149,7 @@ describe('POST /v1/refunds', () => {
     door.engine.answer = async (start) => ({
       kind: 'refused',
       broken: [broken('refundable_amount_mismatch')],
-      firstRequestId: start.requestId,
+      firstAskId: start.askId,
     });
     const answer = await ask({ expected_refundable_amount: 1 });
     expect([answer.status, answer.body.code]).toEqual([412, 'refundable_amount_mismatch']);

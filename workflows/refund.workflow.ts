@@ -14,7 +14,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { defineSearchAttributeKey } from '@temporalio/common';
+import { ApplicationFailure, defineSearchAttributeKey } from '@temporalio/common';
 import { assertNever } from '../src/domain/errors.js';
 import { begin, decide } from '../src/domain/saga.js';
 import type { Observation, SagaState, SagaTerms, Step } from '../src/domain/saga-state.js';
@@ -31,6 +31,7 @@ import {
   admissionUpdate,
   hintSignal,
   laneSignal,
+  refundIdOf,
   refundWorkflowId,
   stageQuery,
   type Envelope,
@@ -60,6 +61,12 @@ interface News {
  * and would leave a reservation, or money on its way, without its process.
  */
 export function refund(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
+  if (refundIdOf(workflowInfo().workflowId) !== start.body.refundId) {
+    throw ApplicationFailure.nonRetryable(
+      'a refund runs under its own workflow id alone',
+      'ForeignWorkflowId',
+    );
+  }
   return CancellationScope.nonCancellable(() => live(start, carried));
 }
 
@@ -124,6 +131,7 @@ async function carryOut(
         [start],
       );
       news.verdict = admission.verdict;
+      if ('resume' in admission) return { kind: 'resumed', ...admission.resume };
       return 'terms' in admission ? { kind: 'admitted', terms: admission.terms } : { kind: 'notAdmitted' };
     }
     case 'takeLane': {

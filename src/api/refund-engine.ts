@@ -12,7 +12,6 @@ import {
   WorkflowNotFoundError,
   type SearchAttributePair,
 } from '@temporalio/common';
-import { randomUUID } from 'node:crypto';
 import type { AdmissionVerdict, RefundStart } from '../../activities/interface.js';
 import {
   admissionUpdate,
@@ -72,7 +71,7 @@ export function createRefundEngine(client: Client): RefundEngine {
         client.workflow.executeUpdateWithStart(admissionUpdate, {
           args: [{ body: { fingerprint: start.fingerprint } }],
           // Each request asks anew: an update id that repeats would answer without comparing the bodies.
-          updateId: `${start.requestId}-${randomUUID()}`,
+          updateId: start.askId,
           startWorkflowOperation: startOperation(start, hints),
         }),
       ),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { AdmissionVerdict, RefundRequest, RefundStart } from '../../activities/interface.js';
 import type { BrokenRule } from '../domain/eligibility.js';
 import { assertNever } from '../domain/errors.js';
@@ -46,6 +47,8 @@ export async function requestRefund(
     idempotencyKey: ask.idempotencyKey,
     fingerprint,
     requestId: ask.requestId,
+    askId: randomUUID(),
+    providerEnabled: isEnabled(deps, payment?.provider ?? providerOf(request)),
     admitUntilMs: deps.nowMs() + ADMIT_WITHIN_MS,
     request,
   };
@@ -55,7 +58,7 @@ export async function requestRefund(
     if (stored) return stored;
     throw engineUnavailable();
   }
-  return answerOf(deps, verdict, ask.requestId);
+  return answerOf(deps, verdict, start.askId);
 }
 
 /** With every id in its canonical form, so that two ways of writing one payment are one request. */
@@ -132,16 +135,16 @@ async function verdictOf(
 async function answerOf(
   deps: ApiDeps,
   verdict: Exclude<AdmissionVerdict, { kind: 'replayed' }>,
-  requestId: string,
+  askId: string,
 ): Promise<{ refund: RefundRow; replayed: boolean }> {
   switch (verdict.kind) {
     case 'admitted': {
       const refund = await findRefund(deps.db, verdict.refundId);
       if (!refund) throw new Error('an admitted refund is not in the ledger');
-      return { refund, replayed: verdict.firstRequestId !== requestId };
+      return { refund, replayed: verdict.firstAskId !== askId };
     }
     case 'refused':
-      throw refusal(verdict.broken, verdict.firstRequestId === requestId ? {} : REPLAYED);
+      throw refusal(verdict.broken, verdict.firstAskId === askId ? {} : REPLAYED);
     case 'keyReused':
       throw keyReused();
     case 'paymentNotFound':
@@ -172,9 +175,16 @@ function keyReused(): Problem {
   return new Problem('idempotency_key_reused', 'This Idempotency-Key was used with another body.');
 }
 
+function providerOf(request: RefundRequest): string {
+  return 'provider' in request.payment ? request.payment.provider : 'unknown';
+}
+
+function isEnabled(deps: ApiDeps, provider: string): boolean {
+  return deps.providers.get(provider)?.provider != null;
+}
+
 function hintsFor(deps: ApiDeps, request: RefundRequest, payment: Payment | null): RefundHints {
-  const provider =
-    payment?.provider ?? ('provider' in request.payment ? request.payment.provider : 'unknown');
+  const provider = payment?.provider ?? providerOf(request);
   const window = payment && refundWindow(payment.method, payment.paidAtMs, deps.policy.window);
   const amount = request.amountMinor === null ? 'All that is refundable' : formatDecimal(request.amountMinor);
   return {

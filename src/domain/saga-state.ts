@@ -93,6 +93,14 @@ export type Observation =
   | { readonly kind: 'started' }
   | { readonly kind: 'admitted'; readonly terms: SagaTerms }
   | { readonly kind: 'notAdmitted' }
+  /** An earlier run admitted it and is gone: the ledger says how far it came. */
+  | {
+      readonly kind: 'resumed';
+      readonly terms: SagaTerms;
+      readonly attempt: number;
+      readonly resends: number;
+      readonly inReview: boolean;
+    }
   | { readonly kind: 'laneTaken' }
   | { readonly kind: 'laneBusy' }
   | { readonly kind: 'submitted'; readonly result: SubmitResult }

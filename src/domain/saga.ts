@@ -19,6 +19,8 @@ import type {
 /** A repeat under one key is trusted for this long after its first sending; PicPay's retention is not documented. */
 const REPEAT_FOR_MS = 24 * 3_600_000;
 const RETRY_FIRST_MS = 1_000;
+/** Whoever waits for a lane shows itself this often: the ledger passes over waiters that fell silent. */
+const QUEUED_PAUSE_MS_MAX = 60_000;
 /** So many growing pauses with a look each, then one polling activity for the long silence. */
 const LOOKS_BEFORE_WATCH = 6;
 const AUTOMATIC_RESENDS = 1;
@@ -51,6 +53,8 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
       return ended(state, 'refused');
     case 'admitted':
       return goAhead({ ...state, terms: seen.terms }, nowMs);
+    case 'resumed':
+      return resume(state, seen, nowMs);
     case 'laneTaken':
       return submit(state, nowMs);
     case 'laneBusy':
@@ -72,6 +76,13 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
     default:
       return assertNever(seen);
   }
+}
+
+/** Never towards a fresh submit: a look first, which also tells where nothing was ever sent. */
+function resume(before: SagaState, seen: Extract<Observation, { kind: 'resumed' }>, nowMs: number): Decision {
+  const { terms, attempt, resends } = seen;
+  const state: SagaState = { ...before, terms, attempt, resends };
+  return look(enter(state, seen.inReview ? 'review' : 'resolving', nowMs));
 }
 
 /** Towards a new attempt: the lane first, where there is one. */
@@ -250,10 +261,11 @@ function waitUnsent(
   const bounds = waitBounds(state);
   if (nowMs >= bounds.untilMs) return compensate(state, bounds.reason);
   const { retryMaxMs } = termsOf(state);
-  const wanted = Math.max(retryAfterMs ?? 0, growing(RETRY_FIRST_MS, round, retryMaxMs));
+  const longestMs = reason === 'queued' ? Math.min(retryMaxMs, QUEUED_PAUSE_MS_MAX) : retryMaxMs;
+  const wanted = Math.max(retryAfterMs ?? 0, growing(RETRY_FIRST_MS, round, longestMs));
   return {
     state,
-    step: { kind: 'pause', ms: Math.min(wanted, retryMaxMs, bounds.untilMs - nowMs), why: reason },
+    step: { kind: 'pause', ms: Math.min(wanted, longestMs, bounds.untilMs - nowMs), why: reason },
   };
 }
 

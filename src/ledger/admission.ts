@@ -17,6 +17,7 @@ export interface AskedKey {
   readonly idempotencyKey: string;
   readonly fingerprint: string;
   readonly requestId: string;
+  readonly askId: string;
   readonly runId: string;
 }
 
@@ -50,8 +51,8 @@ export interface AdmissionRules {
 }
 
 export type AdmissionOutcome =
-  | { readonly kind: 'admitted'; readonly refund: RefundRow; readonly firstRequestId: string }
-  | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstRequestId: string }
+  | { readonly kind: 'admitted'; readonly refund: RefundRow; readonly firstAskId: string }
+  | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstAskId: string }
   | { readonly kind: 'replayed' | 'keyReused' }
   | { readonly kind: 'duplicateReference'; readonly refundId: string };
 
@@ -84,11 +85,11 @@ export async function admitRefund(
 
     if (decision.broken.length > 0) {
       await storeOutcome(trx, admission, decision.broken);
-      return { kind: 'refused', broken: decision.broken, firstRequestId: admission.requestId };
+      return { kind: 'refused', broken: decision.broken, firstAskId: admission.askId };
     }
     const refund = await reserve(trx, admission, payment, decision.amountMinor, rules);
     await storeOutcome(trx, admission, null);
-    return { kind: 'admitted', refund, firstRequestId: admission.requestId };
+    return { kind: 'admitted', refund, firstAskId: admission.askId };
   });
 }
 
@@ -105,11 +106,15 @@ export async function refuseUnread(
       return decided;
     }
     await storeOutcome(trx, { ...admission, nowMs }, broken);
-    return { kind: 'refused', broken, firstRequestId: admission.requestId };
+    return { kind: 'refused', broken, firstAskId: admission.askId };
   });
 }
 
-async function decidedBefore(trx: LedgerTransaction, admission: AskedKey): Promise<AdmissionOutcome | null> {
+/** What this key came to already: the run's own outcome, or word that another run decided it. Null: nothing yet. */
+export async function decidedBefore(
+  trx: Database | LedgerTransaction,
+  admission: Omit<AskedKey, 'askId' | 'requestId' | 'refundId'>,
+): Promise<AdmissionOutcome | null> {
   const stored = await trx
     .selectFrom('idempotency')
     .selectAll()
@@ -120,14 +125,14 @@ async function decidedBefore(trx: LedgerTransaction, admission: AskedKey): Promi
   if (stored.fingerprint !== admission.fingerprint) return { kind: 'keyReused' };
   if (stored.admitting_run_id !== admission.runId) return { kind: 'replayed' };
   if (stored.refusal) {
-    return { kind: 'refused', broken: stored.refusal, firstRequestId: stored.first_request_id };
+    return { kind: 'refused', broken: stored.refusal, firstAskId: stored.first_ask_id };
   }
   const refund = await trx
     .selectFrom('refunds')
     .selectAll()
     .where('id', '=', stored.refund_id)
     .executeTakeFirstOrThrow();
-  return { kind: 'admitted', refund, firstRequestId: stored.first_request_id };
+  return { kind: 'admitted', refund, firstAskId: stored.first_ask_id };
 }
 
 async function lockOrRegister(trx: LedgerTransaction, admission: Admission): Promise<PaymentRow> {
@@ -293,7 +298,7 @@ async function storeOutcome(
       refund_id: admission.refundId,
       refusal: refusal ? JSON.stringify(refusal) : null,
       admitting_run_id: admission.runId,
-      first_request_id: admission.requestId,
+      first_ask_id: admission.askId,
       created_at: new Date(admission.nowMs),
     })
     .execute();

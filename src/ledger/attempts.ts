@@ -57,7 +57,7 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     if (claim.number !== refund.attempt + 1) return { kind: 'earlierOpen' };
 
     const standing = await standingOf(trx, payment);
-    if (await reopenEarlier(trx, attempts, claim.reading, standing)) return { kind: 'earlierOpen' };
+    if (await reopenEarlier(trx, attempts, claim, standing)) return { kind: 'earlierOpen' };
     if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
       return { kind: 'laneLost' };
     }
@@ -118,7 +118,7 @@ export async function attemptsOf(db: Database | LedgerTransaction, refundId: str
 async function reopenEarlier(
   trx: LedgerTransaction,
   attempts: readonly AttemptRow[],
-  reading: AttemptSnapshot,
+  { reading, rules }: Pick<Claim, 'reading' | 'rules'>,
   standing: FullStanding,
 ): Promise<boolean> {
   if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) return true;
@@ -130,7 +130,7 @@ async function reopenEarlier(
         before: attempt.snapshot,
         providerRefundId: attempt.provider_refund_id,
         accepted: false,
-        onlyOneRefund: false,
+        onlyOneRefund: rules.capabilities.partials !== 'many',
       },
       reading,
       othersOf(attempt, standing),

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Database, LedgerTransaction } from './database.js';
 
-/** How credentials rest here; without it nothing is stored and nothing is found. */
+/** How credentials rest here; without it nothing is stored. */
 export interface Sealing {
   seal(text: string): string;
   unseal(sealed: string): string;
@@ -20,10 +20,11 @@ export function createCredentialStore(
     rotate: (current: string | null) => Promise<{ next: string | null; value: T }>,
   ): Promise<T>;
 } {
+  const held = new Map<string, string>();
   return {
     rotateCredential: async (owner, rotate) => {
       const { sealing } = deps;
-      if (sealing === null) return (await rotate(null)).value;
+      if (sealing === null) return rotateInMemory(held, owner, rotate);
       return db.transaction().execute(async (trx) => {
         await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`credential/${owner}`}, 0))`.execute(trx);
         const sealed = await readCredential(trx, owner);
@@ -35,6 +36,17 @@ export function createCredentialStore(
       });
     },
   };
+}
+
+/** Without PAYLOAD_KEYS nothing secret is stored: what was rotated lives as long as this process does. */
+async function rotateInMemory<T>(
+  held: Map<string, string>,
+  owner: string,
+  rotate: (current: string | null) => Promise<{ next: string | null; value: T }>,
+): Promise<T> {
+  const { next, value } = await rotate(held.get(owner) ?? null);
+  if (next !== null) held.set(owner, next);
+  return value;
 }
 
 export async function storeCredential(

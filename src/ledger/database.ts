@@ -72,7 +72,7 @@ export interface Schema {
     refund_id: string;
     refusal: ColumnType<readonly BrokenRule[] | null, string | null, string | null>;
     admitting_run_id: string;
-    first_request_id: string;
+    first_ask_id: string;
     created_at: Date;
   };
   refund_events: {

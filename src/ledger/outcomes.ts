@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { findRefund, type Match } from '../domain/matching.js';
 import type { ProviderError, ProviderRefund, SubmitOutcome } from '../domain/provider.js';
 import type { Evidence, EvidenceSource, PendingReason } from '../domain/refund.js';
-import type { LookResult, SubmitResult } from '../domain/saga.js';
+import type { LookResult, SubmitResult } from '../domain/saga-state.js';
 import { quietFromMs, type AbsenceBounds } from '../domain/absence.js';
 import { assertNever } from '../domain/errors.js';
 import {
@@ -90,12 +90,13 @@ async function applyAnswer(
       await showOrAppend(trx, refund, 'provider_processing', event, nowMs);
       await noticeLateMoney(trx, subject, false, nowMs);
       return kept({ kind: 'accepted', attempt: number });
-    case 'declined':
+    case 'declined': {
       // The words may mean that the refund landed: by an earlier sending, or by a proxy that repeated this one.
       const resolveFirst = unclearBefore || outcome.mayBeOurs;
       await note(resolveFirst ? {} : { conclusion: 'declined', concluded_at: new Date(nowMs) });
       await appendEvent(trx, refund, event, nowMs);
       return kept({ kind: 'declined', attempt: number, resolveFirst });
+    }
     case 'notNow': {
       // A repeat that never left says nothing of the sending before it.
       if (attempt.sends > 1) return unclear(trx, refund, attempt, event, null, note, nowMs);
@@ -223,8 +224,9 @@ export function standingResult(attempt: AttemptRow): SubmitResult {
       return { kind: 'notNow', attempt: number, reason: 'provider_unavailable', retryAfterMs: null };
     case 'absent':
     case null:
-      if (attempt.answer?.kind === 'declined')
+      if (attempt.answer?.kind === 'declined') {
         return { kind: 'declined', attempt: number, resolveFirst: true };
+      }
       return attempt.answer?.kind === 'accepted'
         ? { kind: 'accepted', attempt: number }
         : {
@@ -329,10 +331,14 @@ async function applyMatch(
   switch (match.kind) {
     case 'found': {
       const owner = await otherOwner(trx, refund, attempt, match.refund.providerRefundId);
-      if (owner !== null)
+      if (owner !== null) {
         return { kind: 'cannotTell', why: `The id that the provider shows is that of ${owner}.` };
+      }
       if (declinedAtOnce(subject)) {
-        return { kind: 'cannotTell', why: 'The provider declined our call, and yet shows a new refund of its amount.' };
+        return {
+          kind: 'cannotTell',
+          why: 'The provider declined our call, and yet shows a new refund of its amount.',
+        };
       }
       return applyFound(trx, subject, match.refund, match.matchedBy, look);
     }
@@ -426,11 +432,7 @@ function declinedAtOnce({ attempt, attempts }: Subject): boolean {
   );
 }
 
-async function applyAbsent(
-  trx: LedgerTransaction,
-  subject: Subject,
-  look: Look,
-): Promise<LookResult> {
+async function applyAbsent(trx: LedgerTransaction, subject: Subject, look: Look): Promise<LookResult> {
   const { refund, attempt } = subject;
   // What was seen once and is gone again was not lost on the way: as little to be resent as what was accepted.
   const accepted = attempt.answer?.kind === 'accepted' || attempt.matched_by !== null;

@@ -19,8 +19,9 @@ export async function settleRefund(db: Database, refundId: string, nowMs: number
     const [attempt, second] = attempts.filter((candidate) => candidate.conclusion === 'landed');
     if (!attempt?.evidence) return { kind: 'refused', why: 'no attempt has landed' };
     if (second) return { kind: 'refused', why: 'more than one attempt has landed' };
-    if (attempts.some((other) => other.conclusion === null))
+    if (attempts.some((other) => other.conclusion === null)) {
       return { kind: 'refused', why: 'an attempt is open' };
+    }
     if (refund.money !== 'reserved') return { kind: 'refused', why: 'nothing is reserved for it any more' };
 
     await trx

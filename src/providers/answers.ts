@@ -43,6 +43,11 @@ export function isSuccess(status: number): boolean {
   return status >= 200 && status <= 299;
 }
 
+/** The provider's own word that our credentials won't do; a 403 page of some proxy before it says nothing. */
+export function refusesCredentials({ status, body }: HttpAnswer): boolean {
+  return status === 401 || (status === 403 && !body.trimStart().startsWith('<'));
+}
+
 export function isClientError(status: number): boolean {
   return status >= 400 && status <= 499;
 }

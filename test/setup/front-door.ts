@@ -148,7 +148,7 @@ export async function storeOutcome(
       refund_id: start.refundId,
       refusal: 'refusal' in outcome ? JSON.stringify(outcome.refusal) : null,
       admitting_run_id: 'run-1',
-      first_request_id: start.requestId,
+      first_ask_id: start.askId,
       created_at: new Date(NOW_MS),
     })
     .execute();

@@ -5,7 +5,7 @@ import type {
   ProviderRefund,
   SubmitOutcome,
 } from '../../src/domain/provider.js';
-import type { LookResult, SubmitResult } from '../../src/domain/saga.js';
+import type { LookResult, SubmitResult } from '../../src/domain/saga-state.js';
 import type { RefundWindow } from '../../src/domain/window.js';
 import { admitRefund, type Admission, type AdmissionOutcome } from '../../src/ledger/admission.js';
 import {
@@ -55,7 +55,12 @@ export interface LedgerScene {
   claim(refundId: string, number: number, options?: Partial<Claim>): Promise<ClaimOutcome>;
   /** Lane, claim and answer in one go, all of which must go well. */
   submit(refundId: string, outcome: SubmitOutcome, options?: Partial<Claim>): Promise<Recorded<SubmitResult>>;
-  answer(refundId: string, number: number, outcome: SubmitOutcome): Promise<Recorded<SubmitResult>>;
+  answer(
+    refundId: string,
+    number: number,
+    outcome: SubmitOutcome,
+    nowMs?: number,
+  ): Promise<Recorded<SubmitResult>>;
   look(refundId: string, shown: readonly ProviderRefund[], options?: Partial<Look>): Promise<LookResult>;
   /** As many reads as prove that the attempt is not there. */
   proveAbsent(refundId: string, shown?: readonly ProviderRefund[]): Promise<LookResult>;
@@ -104,6 +109,7 @@ export async function openLedger(): Promise<LedgerScene> {
         idempotencyKey: `key-${number}`,
         fingerprint: 'fingerprint',
         requestId: `req_${number}`,
+        askId: `ask_${number}`,
         runId: `run-${number}`,
         reason: 'requested_by_customer',
         description: null,
@@ -160,8 +166,8 @@ export async function openLedger(): Promise<LedgerScene> {
       }
       return scene.answer(refundId, attempt + 1, outcome);
     },
-    answer: (refundId, number, outcome) =>
-      recordAnswer(db, { refundId, number, outcome, nowMs: START_MS + 1_000 }),
+    answer: (refundId, number, outcome, nowMs = START_MS + 1_000) =>
+      recordAnswer(db, { refundId, number, outcome, nowMs }),
     look: (refundId, shown, options = {}) => {
       const nowMs = options.nowMs ?? START_MS + 5_000;
       return recordLook(db, {

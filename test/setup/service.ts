@@ -208,7 +208,7 @@ export async function registerPayment(
   provider: SimulatedProvider,
   amount: number,
 ): Promise<{ id: string; providerPaymentId: string }> {
-  const made = await service.simulators.createPayment(provider, { amountMinor: amount });
+  const made = service.simulators.createPayment(provider, { amountMinor: amount });
   const { status, body } = await service.call('POST', '/v1/payments', {
     body: {
       provider,

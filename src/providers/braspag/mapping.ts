@@ -18,6 +18,7 @@ import {
   retryAfter,
   unknown,
   unreadable,
+  refusesCredentials,
 } from '../answers.js';
 import type { HttpAnswer } from '../http.js';
 import { parseInstant } from '../instants.js';
@@ -33,7 +34,7 @@ export function refundOutcome(answer: HttpAnswer, nowMs: number): SubmitOutcome 
   if (refusal && !isSuccess(status)) return outcomeOfRefusal(refusal.Code, refusal.Message ?? '');
   const verdict = Verdict.safeParse(json);
   if (verdict.success) return outcomeOfVerdict(verdict.data, answer);
-  if (status === 401 || status === 403) return notNow('authorization_required', httpError(answer));
+  if (refusesCredentials(answer)) return notNow('authorization_required', httpError(answer));
   return unknown(httpError(answer));
 }
 

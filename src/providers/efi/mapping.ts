@@ -17,6 +17,7 @@ import {
   retryAfter,
   unknown,
   unreadable,
+  refusesCredentials,
 } from '../answers.js';
 import type { HttpAnswer } from '../http.js';
 import { parseInstant } from '../instants.js';
@@ -44,7 +45,7 @@ export function refundOutcome(answer: HttpAnswer, nowMs: number): SubmitOutcome 
   const { nome, mensagem } = errorBody(answer.body);
   const error = nome === '' ? httpError(answer, mensagem) : providerError(nome, mensagem);
   if (isUndecided(status)) return unknown(error, retryAfter(answer, nowMs));
-  if (status === 401 || status === 403) return notNow('authorization_required', error);
+  if (refusesCredentials(answer)) return notNow('authorization_required', error);
   if (!isClientError(status)) return unknown(error);
   if (nome === 'saldo_insuficiente') return notNow('insufficient_balance', error);
   if (MAYBE_OURS.has(nome)) return declined(error, { mayBeOurs: true });

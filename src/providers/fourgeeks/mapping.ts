@@ -12,6 +12,7 @@ import {
   providerError,
   retryAfter,
   unknown,
+  refusesCredentials,
 } from '../answers.js';
 import type { HttpAnswer } from '../http.js';
 import { majorWithPoint, parseJson, readJson, word } from '../json.js';
@@ -48,7 +49,7 @@ export function refundOutcome(
   const body = errorBody(answer.body);
   const error = httpError(answer, body?.content);
   if (isUndecided(status)) return unknown(error, retryAfter(answer, nowMs));
-  if (status === 401 || status === 403) return notNow('authorization_required', error);
+  if (refusesCredentials(answer)) return notNow('authorization_required', error);
   if (!isClientError(status) || body === null) return unknown(error);
   const { content } = body;
   if (/already refunded|greater than the amount/i.test(content)) return declined(error, { mayBeOurs: true });

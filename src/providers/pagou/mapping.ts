@@ -16,6 +16,7 @@ import {
   retryAfter,
   unknown,
   unreadable,
+  refusesCredentials,
 } from '../answers.js';
 import type { HttpAnswer } from '../http.js';
 import { parseInstant } from '../instants.js';
@@ -46,7 +47,7 @@ export function refundOutcome(answer: HttpAnswer, nowMs: number): SubmitOutcome 
   const message = errorMessage(answer.body);
   const error = httpError(answer, message ?? '');
   if (isUndecided(status)) return unknown(error, retryAfter(answer, nowMs));
-  if (status === 401 || status === 403) return notNow('authorization_required', error);
+  if (refusesCredentials(answer)) return notNow('authorization_required', error);
   if (message === null) return unknown(error);
   // One refund a Pix: these may refuse a second one because an earlier attempt of ours landed.
   if (status === 400 || status === 409 || status === 422) return declined(error, { mayBeOurs: true });
