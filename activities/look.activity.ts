@@ -1,7 +1,7 @@
 import type { EvidenceSource } from '../src/domain/refund.js';
 import type { LookResult } from '../src/domain/saga-state.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
-import { lookNeeded, noteLook, recordLook } from '../src/ledger/outcomes.js';
+import { lookNeeded, noteLook, recordLook } from '../src/ledger/looks.js';
 import { loadRefund } from '../src/ledger/refunds.js';
 import { providerNamed } from './admission.activity.js';
 import type { ActivityDeps } from './deps.js';

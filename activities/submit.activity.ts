@@ -9,7 +9,7 @@ import {
   type ClaimOutcome,
 } from '../src/ledger/attempts.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
-import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/outcomes.js';
+import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/answers.js';
 import { loadRefund, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
 import { providerNamed, windowOf } from './admission.activity.js';
 import type { ActivityDeps } from './deps.js';

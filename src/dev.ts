@@ -24,6 +24,7 @@ import {
   type Part,
   type Parts,
 } from './embedded/parts.js';
+import { printPlaces, type Started } from './embedded/places.js';
 import { freePort, isPortFree } from './embedded/ports.js';
 import { startPostgres } from './embedded/postgres.js';
 import { claimProcessRecord } from './embedded/process-record.js';
@@ -52,7 +53,7 @@ export async function runDev(args: readonly string[], env: NodeJS.ProcessEnv): P
     launch.phase = 'serving';
     const demo = await Promise.race([demonstrate(started, options.demo, launch), asked]);
     if (options.once) return demo === 'succeeded' ? 0 : 1;
-    await Promise.race([printPlaces(started, launch), asked]);
+    await Promise.race([printPlaces(started, config.dataDir, print), asked]);
     const death = await Promise.race([launch.death, asked]);
     if (death !== null) throw new Error(death);
     return 0;
@@ -83,16 +84,6 @@ interface Given {
   readonly database: readonly string[];
   readonly temporal: readonly string[];
   readonly providers: readonly string[];
-}
-
-interface Started {
-  readonly apiOrigin: string;
-  readonly workerOrigin: string;
-  /** By role; null where the database is not ours to write keys into. */
-  readonly apiKeys: Readonly<Record<string, string>> | null;
-  readonly temporal: RunningTemporal | null;
-  /** Null where the simulators are off. */
-  readonly controlOrigin: string | null;
 }
 
 function readOptions(args: readonly string[]): { readonly once: boolean; readonly demo: boolean } {
@@ -366,51 +357,6 @@ async function demonstrate(
     ),
   );
   return haveSucceeded ? 'succeeded' : 'failed';
-}
-
-async function printPlaces(started: Started, launch: Launch): Promise<void> {
-  const { apiOrigin, workerOrigin, temporal, apiKeys } = started;
-  print('');
-  print(`API          ${apiOrigin}   documentation ${apiOrigin}/docs`);
-  print(`Worker       ${workerOrigin}/health/ready`);
-  if (temporal?.uiUrl) print(`Temporal UI  ${temporal.uiUrl}`);
-  print(`Data, logs   ${launch.config.dataDir}`);
-  if (started.controlOrigin !== null)
-    {print(`Simulators   ${started.controlOrigin}/books   (faults on demand)`);}
-  if (apiKeys === null) {
-    print('API keys     npm run -s key -- create --actor NAME --role ROLE');
-  } else {
-    print('Demo API keys (of this machine alone)');
-    for (const [role, key] of Object.entries(apiKeys)) print(`  ${role.padEnd(10)} ${key}`);
-    print('Try');
-    print(`  ${await commandToTry(started, apiKeys)}`);
-  }
-  print('');
-  print('Ctrl-C stops everything; the data stays.');
-}
-
-/** A refund of a payment that the simulators have just made; without them, a look at what there is. */
-async function commandToTry(
-  { apiOrigin, controlOrigin }: Started,
-  apiKeys: Readonly<Record<string, string>>,
-): Promise<string> {
-  if (controlOrigin === null) {
-    return `curl -s -H 'Authorization: Bearer ${apiKeys['viewer']}' '${apiOrigin}/v1/refunds?limit=5'`;
-  }
-  const body = JSON.stringify({ provider: 'pagou', amountMinor: 25_000 });
-  const made = await fetch(`${controlOrigin}/payments`, { method: 'POST', body });
-  const { providerPaymentId } = (await made.json()) as { providerPaymentId: string };
-  const refund = {
-    provider: 'pagou',
-    provider_payment_id: providerPaymentId,
-    amount: 9_900,
-    reason: 'requested_by_customer',
-  };
-  return [
-    `curl -s ${apiOrigin}/v1/refunds -H 'Authorization: Bearer ${apiKeys['requester']}'`,
-    `-H 'Idempotency-Key: first-try-${providerPaymentId.slice(0, 8)}' -H 'Content-Type: application/json'`,
-    `-d '${JSON.stringify(refund)}'`,
-  ].join(' ');
 }
 
 function print(line: string): void {

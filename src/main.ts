@@ -58,6 +58,6 @@ async function drain(app: NestFastifyApplication): Promise<void> {
 try {
   await main();
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(error instanceof Error && error.constructor === Error ? error.message : error);
   process.exitCode = 1;
 }

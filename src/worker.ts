@@ -166,6 +166,6 @@ function workersPoll(workers: readonly Worker[]): 'ok' | 'failing' {
 try {
   await main();
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(error instanceof Error && error.constructor === Error ? error.message : error);
   process.exitCode = 1;
 }

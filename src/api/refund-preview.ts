@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { readPaymentWithin } from '../domain/bounded-read.js';
 import { decideEligibility, type EligibilityRequest } from '../domain/eligibility.js';
 import { assertNever } from '../domain/errors.js';
-import { explainRefunds } from '../domain/matching.js';
+import { explainReading } from '../domain/matching.js';
 import type { Payment } from '../domain/payment.js';
 import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../domain/provider.js';
 import { factsShown } from '../domain/unregistered.js';
@@ -84,7 +84,7 @@ function decidedPreview(
 function withExternalMoney(payment: Payment, standing: Standing, snapshot: PaymentSnapshot | null) {
   const { liveRefunds } = standing;
   if (!snapshot?.complete || standing.open.length > 0) return { payment, liveRefunds };
-  const { externalMinor } = explainRefunds(snapshot.refunds, standing.landed);
+  const { externalMinor } = explainReading(snapshot, standing.landed);
   return { payment: { ...payment, externalMinor }, liveRefunds };
 }
 

@@ -42,10 +42,23 @@ export function explainRefunds(shown: readonly ProviderRefund[], ours: readonly 
   return { external: unexplained, externalMinor: sumMinor(unexplained), missing };
 }
 
+/** The same for a whole reading, whether it lists refunds or shows their total alone. */
+export function explainReading(
+  reading: Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor' | 'providerStatus'>,
+  ours: readonly OurRefund[],
+): Explanation {
+  const { totalOnlyMinor } = reading;
+  if (totalOnlyMinor === undefined) return explainRefunds(reading.refunds, ours);
+  const externalMinor = totalOnlyMinor - sumMinor(ours);
+  if (externalMinor < 0) return { external: [], externalMinor: 0, missing: ours };
+  const external = externalMinor === 0 ? [] : [entryOfTotal(externalMinor, reading.providerStatus)];
+  return { external, externalMinor, missing: [] };
+}
+
 export interface AttemptView {
   readonly amountMinor: number;
   /** What the provider showed just before the call. */
-  readonly before: Pick<PaymentSnapshot, 'refunds' | 'status'>;
+  readonly before: Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor' | 'status'>;
   /** The id that the provider's own answer gave, where it gave one. */
   readonly providerRefundId: string | null;
   /** The call was answered "accepted". */
@@ -86,6 +99,9 @@ const STALE: Match = {
 /** Finds one attempt in what the provider shows now, by difference against the snapshot taken before the call. */
 export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
   if (!now.complete) return { kind: 'incomplete', why: 'the list of refunds may be cut' };
+  if (now.totalOnlyMinor !== undefined || attempt.before.totalOnlyMinor !== undefined) {
+    return findInTotal(attempt, now, others);
+  }
 
   const difference = differenceOf(attempt.before.refunds, now.refunds, others.claimedIds);
   if (attempt.providerRefundId !== null) {
@@ -122,6 +138,27 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
     return { kind: 'cannotTell', why: 'two equal refunds ended differently, and either may be ours' };
   }
   return { kind: 'found', refund, matchedBy: 'amount' };
+}
+
+/** By how much the total grew since the call, less what landed beside it. */
+function findInTotal(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
+  const landedBesideMinor = others.landedWithoutIdMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
+  const grownMinor = totalMinor(now) - totalMinor(attempt.before) - landedBesideMinor;
+  if (grownMinor < 0) return STALE;
+  if (grownMinor === 0) return { kind: 'absent' };
+  if (others.anotherIsOpen) return { kind: 'cannotTell', why: 'another attempt on this payment is open' };
+  if (grownMinor !== attempt.amountMinor) {
+    return { kind: 'cannotTell', why: `${grownMinor} more than before the call went back in all` };
+  }
+  return { kind: 'found', refund: entryOfTotal(grownMinor, now.providerStatus), matchedBy: 'amount' };
+}
+
+function totalMinor(reading: Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor'>): number {
+  return reading.totalOnlyMinor ?? sumMinor(reading.refunds.filter(({ status }) => status !== 'rejected'));
+}
+
+function entryOfTotal(amountMinor: number, providerStatus: string): ProviderRefund {
+  return { providerRefundId: null, amountMinor, status: 'succeeded', providerStatus };
 }
 
 /**
@@ -208,6 +245,6 @@ function take(entries: ProviderRefund[], fits: (entry: ProviderRefund) => boolea
   return at >= 0;
 }
 
-function sumMinor(entries: readonly ProviderRefund[]): number {
+function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
   return entries.reduce((sum, entry) => sum + entry.amountMinor, 0);
 }

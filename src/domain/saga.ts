@@ -4,9 +4,9 @@
  * The ledger checks again whatever moves money: a step is a proposal, never an order to believe.
  */
 import { assertNever } from './errors.js';
+import { growing, termsOf, waitBounds } from './saga-bounds.js';
 import type { FailureReason, RefundStatus } from './refund.js';
 import type {
-  SagaTerms,
   Stage,
   WaitReason,
   SagaState,
@@ -275,35 +275,6 @@ function afterUnsentWait(state: SagaState, nowMs: number): Decision {
   return goAhead(state, nowMs);
 }
 
-function waitBounds(state: SagaState): { untilMs: number; reason: FailureReason } {
-  const terms = termsOf(state);
-  const windowMs = terms.submitBeforeMs ?? Infinity;
-  const policyMs = policyBoundMs(state);
-  return policyMs < windowMs
-    ? {
-        untilMs: policyMs,
-        reason:
-          state.wait?.reason === 'insufficient_balance' ? 'insufficient_balance' : 'provider_unavailable',
-      }
-    : { untilMs: windowMs, reason: 'refund_window_expired' };
-}
-
-function policyBoundMs(state: SagaState): number {
-  const { wait } = state;
-  if (!wait) return Infinity;
-  switch (wait.reason) {
-    case 'queued':
-      return Infinity;
-    case 'insufficient_balance':
-      return wait.sinceMs + termsOf(state).insufficientBalanceWaitMs;
-    case 'provider_unavailable':
-    case 'authorization_required':
-      return wait.sinceMs + termsOf(state).providerUnavailableWaitMs;
-    default:
-      return assertNever(wait.reason);
-  }
-}
-
 /** What ends a watch at once must not start the next one at once: between two such looks lies a pause. */
 function pauseInReview(state: SagaState): Decision {
   const { pollMs, pollMaxMs } = termsOf(state);
@@ -390,13 +361,4 @@ function overdue(state: SagaState, nowMs: number, boundMs: number): boolean {
 function windowClosed(state: SagaState, nowMs: number): boolean {
   const before = termsOf(state).submitBeforeMs;
   return before !== null && nowMs >= before;
-}
-
-function growing(firstMs: number, round: number, mostMs: number): number {
-  return Math.min(mostMs, firstMs * 2 ** Math.min(round, 30));
-}
-
-function termsOf(state: SagaState): SagaTerms {
-  if (!state.terms) throw new Error('no terms before admission');
-  return state.terms;
 }

@@ -41,9 +41,26 @@ export interface RunningTemporal extends TemporalPlace {
  * @throws Error whose message says what was tried and what to do.
  */
 export async function startTemporal(options: TemporalOptions): Promise<RunningTemporal> {
+  const binary = await findTemporalBinary(resolve(options.dataDir), options.log);
+  try {
+    return await startAt(binary, await choosePlace(options), options);
+  } catch (error) {
+    // Somebody took the port between our look and our server's bind.
+    if (!/address already in use/.test((error as Error).message)) throw error;
+    return startAt(binary, await choosePlace({ ...options, port: 0, ...withFreeUiPort(options) }), options);
+  }
+}
+
+function withFreeUiPort({ uiPort }: TemporalOptions): Pick<TemporalOptions, 'uiPort'> {
+  return { uiPort: uiPort === null ? null : 0 };
+}
+
+async function startAt(
+  binary: string,
+  place: TemporalPlace,
+  options: TemporalOptions,
+): Promise<RunningTemporal> {
   const dataDir = resolve(options.dataDir);
-  const binary = await findTemporalBinary(dataDir, options.log);
-  const place = await choosePlace(options);
   mkdirSync(join(dataDir, 'temporal'), { recursive: true });
 
   const server = startChild({
@@ -64,8 +81,12 @@ export async function startTemporal(options: TemporalOptions): Promise<RunningTe
     orphanSignal: 'TERM',
   });
 
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (!(await isReady(place, Object.keys(options.searchAttributes)))) {
+  const startedAtMs = Date.now();
+  const deadline = startedAtMs + START_TIMEOUT_MS;
+  // Another server on that port would answer too: ours has told its addresses, or has lived for a while.
+  const isOurs = (): boolean =>
+    server.logTail().includes('Temporal Metrics') || Date.now() - startedAtMs > BIND_FAILS_WITHIN_MS;
+  while (!(isOurs() && (await isReady(place, Object.keys(options.searchAttributes)))) || server.hasEnded()) {
     if (server.hasEnded() || Date.now() > deadline) {
       await server.stop('SIGTERM', STOP_TIMEOUT_MS);
       throw new Error(
@@ -95,6 +116,7 @@ const HOST = '127.0.0.1';
 const PORT_PREFERRED = 7233;
 const UI_PORT_PREFERRED = 8233;
 const START_TIMEOUT_MS = 60_000;
+const BIND_FAILS_WITHIN_MS = 3_000;
 const STOP_TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 25;
 

@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely';
 import { absenceProven, type AbsenceBounds } from '../domain/absence.js';
 import { decideEligibility, type EligibilityFacts } from '../domain/eligibility.js';
-import { explainRefunds, findRefund, type OtherRefunds } from '../domain/matching.js';
+import { explainReading, findRefund, type OtherRefunds } from '../domain/matching.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { FailureReason } from '../domain/refund.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
@@ -57,7 +57,9 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     if (claim.number !== refund.attempt + 1) return { kind: 'earlierOpen' };
 
     const standing = await standingOf(trx, payment);
-    if (await reopenEarlier(trx, attempts, claim, standing)) return { kind: 'earlierOpen' };
+    const earlier = await reopenEarlier(trx, attempts, claim, standing);
+    if (earlier === 'open') return { kind: 'earlierOpen' };
+    if (earlier === 'stale') return { kind: 'staleReading', why: 'what an earlier attempt saw is not shown' };
     if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
       return { kind: 'laneLost' };
     }
@@ -120,8 +122,10 @@ async function reopenEarlier(
   attempts: readonly AttemptRow[],
   { reading, rules }: Pick<Claim, 'reading' | 'rules'>,
   standing: FullStanding,
-): Promise<boolean> {
-  if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) return true;
+): Promise<'open' | 'stale' | 'none'> {
+  if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) {
+    return 'open';
+  }
   for (const attempt of attempts.toReversed()) {
     if (attempt.conclusion !== 'absent') continue;
     const match = findRefund(
@@ -135,11 +139,12 @@ async function reopenEarlier(
       reading,
       othersOf(attempt, standing),
     );
-    if (match.kind === 'absent' || match.kind === 'incomplete') continue;
+    if (match.kind === 'absent') continue;
+    if (match.kind === 'incomplete') return 'stale';
     await reopenAttempt(trx, attempt);
-    return true;
+    return 'open';
   }
-  return false;
+  return 'none';
 }
 
 export async function reopenAttempt(trx: LedgerTransaction, attempt: AttemptRow): Promise<void> {
@@ -169,7 +174,7 @@ export function othersOf(attempt: AttemptRow, standing: FullStanding): OtherRefu
 
 function staleness(reading: AttemptSnapshot, standing: Standing): string | null {
   if (!reading.complete) return 'the list of refunds may be cut';
-  const { missing } = explainRefunds(reading.refunds, standing.landed);
+  const { missing } = explainReading(reading, standing.landed);
   // A payment that shows as refunded without entries lists nothing of anybody's.
   if (missing.length > 0 && !(reading.refunds.length === 0 && reading.status === 'refunded')) {
     return `${missing.length} settled refunds are not shown`;

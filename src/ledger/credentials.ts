@@ -24,7 +24,13 @@ export function createCredentialStore(
   return {
     rotateCredential: async (owner, rotate) => {
       const { sealing } = deps;
-      if (sealing === null) return rotateInMemory(held, owner, rotate);
+      if (sealing === null) {
+        // Its settings may hold the very token that the stored one replaced: using that would burn the grant.
+        if ((await readCredential(db, owner)) !== null) {
+          throw new Error('a credential is stored, and PAYLOAD_KEYS is not set here');
+        }
+        return rotateInMemory(held, owner, rotate);
+      }
       return db.transaction().execute(async (trx) => {
         await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`credential/${owner}`}, 0))`.execute(trx);
         const sealed = await readCredential(trx, owner);
@@ -61,7 +67,7 @@ export async function storeCredential(
     .execute();
 }
 
-async function readCredential(trx: LedgerTransaction, owner: string): Promise<string | null> {
+async function readCredential(trx: Database | LedgerTransaction, owner: string): Promise<string | null> {
   const row = await trx
     .selectFrom('provider_credentials')
     .select('sealed')

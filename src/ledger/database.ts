@@ -154,6 +154,9 @@ export function openDatabase(url: string, options: { poolMax?: number } = {}): D
     max: options.poolMax ?? 10,
     connectionTimeoutMillis: 5_000,
     statement_timeout: 15_000,
+    // A worker that froze inside a transaction must not hold a payment's lock for ever.
+    idle_in_transaction_session_timeout: 60_000,
+    keepAlive: true,
   });
   // An idle connection that breaks is replaced on next use; without a listener it would end the process.
   pool.on('error', () => undefined);

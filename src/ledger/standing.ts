@@ -1,5 +1,5 @@
 import type { OurRefund } from '../domain/matching.js';
-import { explainRefunds } from '../domain/matching.js';
+import { explainReading } from '../domain/matching.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { LedgerTransaction } from './database.js';
 import { appendPaymentEvent } from './event-chain.js';
@@ -86,7 +86,7 @@ export async function bookExternal(
   reading: { snapshot: PaymentSnapshot; readAtMs: number },
 ): Promise<PaymentRow> {
   if (standing.open.length > 0 || !reading.snapshot.complete) return payment;
-  const { externalMinor, external, missing } = explainRefunds(reading.snapshot.refunds, standing.landed);
+  const { externalMinor, external, missing } = explainReading(reading.snapshot, standing.landed);
   const knownSinceMs = Math.max(payment.settled_at?.getTime() ?? 0, payment.external_read_at?.getTime() ?? 0);
   const fresh = missing.length === 0 && reading.readAtMs >= knownSinceMs;
   const bookedMinor = fresh ? externalMinor : Math.max(externalMinor, payment.external_minor);

@@ -23,6 +23,7 @@ export interface TokenSource<Other = never> {
 /** Keeps an access token until shortly before its end; many callers at once cause one renewal. */
 export class TokenHolder<Other extends { readonly kind: string } = never> implements TokenSource<Other> {
   private held: Extract<TokenAnswer, { kind: 'token' }> | null = null;
+  private refusal: { readonly answer: TokenAnswer | Other; readonly untilMs: number } | null = null;
   private renewal: Promise<TokenAnswer | Other> | null = null;
 
   constructor(
@@ -32,6 +33,7 @@ export class TokenHolder<Other extends { readonly kind: string } = never> implem
 
   async get(): Promise<TokenAnswer | Other> {
     if (this.held && this.nowMs() < this.held.validUntilMs) return this.held;
+    if (this.refusal && this.nowMs() < this.refusal.untilMs) return this.refusal.answer;
     this.renewal ??= this.renew().finally(() => {
       this.renewal = null;
     });
@@ -45,6 +47,7 @@ export class TokenHolder<Other extends { readonly kind: string } = never> implem
   private async renew(): Promise<TokenAnswer | Other> {
     const answer = await this.request();
     this.held = isToken(answer) ? answer : null;
+    this.refusal = answer.kind === 'refused' ? { answer, untilMs: this.nowMs() + REFUSAL_HOLDS_MS } : null;
     return answer;
   }
 }
@@ -64,6 +67,8 @@ export async function sendAuthorized(
   return { kind: 'answer', answer: await send(second.accessToken) };
 }
 
+/** Credentials that were refused are not tried by every caller again: some providers revoke a grant for that. */
+const REFUSAL_HOLDS_MS = 5_000;
 const TOKEN_LIFETIME_SECONDS = 60;
 const RENEW_BEFORE_END_MS = 30_000;
 

@@ -39,8 +39,13 @@ describe('a refund at Braspag', () => {
     });
   });
 
-  it.each([5, 7, 19, 24])('is declined with ReasonCode %d', (ReasonCode) => {
-    expect(submit(200, { Status: 2, ReasonCode })).toMatchObject({ kind: 'declined', mayBeOurs: false });
+  it.each([
+    [5, false],
+    [7, false],
+    [19, true],
+    [24, false],
+  ])('is declined with ReasonCode %d', (ReasonCode, mayBeOurs) => {
+    expect(submit(200, { Status: 2, ReasonCode })).toMatchObject({ kind: 'declined', mayBeOurs });
   });
 
   it.each([1, 4, 18, 20, 22, 34, 98, 99, null, 'x'])('is unknown with ReasonCode %p', (ReasonCode) => {
@@ -129,8 +134,6 @@ describe('a payment at Braspag', () => {
 
   it.each([
     ['no refund', {}, [], true],
-    ['a voided amount without a list', { VoidedAmount: 300 }, [300], true],
-    ['a full refund without a list', { Status: 11 }, [1000], true],
     ['a refunded status without any amount', { Status: 11, Amount: null }, [], false],
     [
       'a voided amount above the list',
@@ -150,6 +153,14 @@ describe('a payment at Braspag', () => {
     if (result.kind !== 'found') throw new Error(result.detail);
     expect(result.snapshot.refunds.map((refund) => refund.amountMinor)).toEqual(amounts);
     expect(result.snapshot.complete).toBe(complete);
+  });
+
+  it.each([
+    [{}, 0],
+    [{ VoidedAmount: 300 }, 300],
+    [{ Status: 11 }, 1000],
+  ])('shows a total alone where it lists no refunds: %j', (members, totalOnlyMinor) => {
+    expect(read(sale(members))).toMatchObject({ snapshot: { complete: true, refunds: [], totalOnlyMinor } });
   });
 
   it('was paid when it was captured, else when it was received, in the providers’ zone', () => {

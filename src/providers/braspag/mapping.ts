@@ -3,7 +3,6 @@ import type {
   PaymentRead,
   PaymentSnapshot,
   ProviderError,
-  ProviderRefund,
   ProviderRefundStatus,
   SubmitOutcome,
 } from '../../domain/provider.js';
@@ -62,7 +61,10 @@ function outcomeOfVerdict(verdict: z.output<typeof Verdict>, answer: HttpAnswer)
     };
   }
   if (saysNoBalance || ReasonCode === 2) return notNow('insufficient_balance', error);
-  if (ReasonCode != null && DECLINED_REASONS.has(ReasonCode)) return declined(error, { mayBeOurs: false });
+  if (ReasonCode != null && DECLINED_REASONS.has(ReasonCode)) {
+    // "Invalid amount" is also what a refund beyond the rest is told.
+    return declined(error, { mayBeOurs: ReasonCode === 19 });
+  }
   return unknown(error);
 }
 
@@ -171,19 +173,12 @@ const REFUND_STATUS: ReadonlyMap<number, ProviderRefundStatus> = new Map([
   [4, 'rejected'],
 ]);
 
-function refundsOf(payment: SalePayment): Pick<PaymentSnapshot, 'refunds' | 'complete'> {
+function refundsOf(payment: SalePayment): Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor' | 'complete'> {
   const isRefunded = PAYMENT_STATUS.get(payment.Status) === 'refunded';
   // What left according to the totals, where the answer has any.
   const goneMinor = Math.max(payment.VoidedAmount ?? 0, isRefunded ? (payment.Amount ?? 0) : 0);
   if (!payment.Refunds) {
-    const providerStatus = payment.VoidedAmount ? 'VoidedAmount' : `Status ${payment.Status}`;
-    const entry: ProviderRefund = {
-      providerRefundId: null,
-      amountMinor: goneMinor,
-      status: 'succeeded',
-      providerStatus,
-    };
-    return { refunds: goneMinor > 0 ? [entry] : [], complete: goneMinor > 0 || !isRefunded };
+    return { refunds: [], totalOnlyMinor: goneMinor, complete: goneMinor > 0 || !isRefunded };
   }
   const refunds = payment.Refunds.map(({ Amount, Status }) => ({
     providerRefundId: null,

@@ -40,7 +40,7 @@ export const efi: ProviderDefinition<z.output<typeof settings>> = {
     partials: 'many',
     confirmation: 'read',
     defaultMethod: 'pix',
-    methods: ['pix'],
+    methods: ['pix', 'pix_withdrawal'],
     currencies: ['BRL'],
     readsUnregistered: true,
   },

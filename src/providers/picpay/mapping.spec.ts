@@ -139,7 +139,7 @@ describe('a payment at PicPay', () => {
   });
 
   it.each([
-    ['a total that the list does not reach', { refunded_value: 5 }, { refunds: [] }],
+    ['a total that the list does not reach', { refunded_value: 5 }, { refunds: [{ id: 'r', value: 1 }] }],
     ['a refunded status without a refund', { status: 'REFUNDED', refunded_value: null }, { refunds: [] }],
     [
       'a refunded status without list and total',
@@ -147,15 +147,16 @@ describe('a payment at PicPay', () => {
       { refunds: null },
     ],
   ])('is incomplete with %s', (_what, members, transaction) => {
-    expect(read(whole(members, transaction))).toMatchObject({ snapshot: { complete: false, refunds: [] } });
+    expect(read(whole(members, transaction))).toMatchObject({ snapshot: { complete: false } });
   });
 
-  it('shows a total without a list as one entry where the payment has one transaction', () => {
+  it('shows a total alone where it lists no refunds, if the payment has one transaction', () => {
     expect(read(whole({ refunded_value: 5, transactions: undefined }))).toMatchObject({
       snapshot: {
         amountMinor: 10050,
         complete: true,
-        refunds: [{ providerRefundId: null, amountMinor: 500 }],
+        refunds: [],
+        totalOnlyMinor: 500,
       },
     });
     const two = [

@@ -30,6 +30,8 @@ export function refundOutcome(answer: HttpAnswer, nowMs: number): SubmitOutcome 
   const error = body?.code ? providerError(body.code, body.message) : httpError(answer, body?.message);
   const refused = NOT_REFUNDED.test(body?.message ?? '');
 
+  // A page of HTML is some gateway's: it says nothing of what PicPay did.
+  if (status === 200 && answer.body.trimStart().startsWith('<')) return unknown(error);
   // A 200 with the document's words of refusal says two things at once.
   if (status === 200 && !refused) return { kind: 'done', providerRefundId: null, providerStatus: 'HTTP 200' };
   if (status === 208) return unknown(providerError('same_key_still_processing', error.message));
@@ -136,17 +138,15 @@ function refundsOf(
   body: PaymentBody,
   shown: readonly Transaction[],
   all: readonly Transaction[],
-): Pick<PaymentSnapshot, 'refunds' | 'complete'> {
+): Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor' | 'complete'> {
   const totalMinor = body.refunded_value ?? null;
-  const listed = shown.length > 0 && shown.every((transaction) => transaction.refunds);
-  if (!listed) {
-    if (totalMinor === null) return { refunds: [], complete: !SAYS_REFUNDED.has(body.status) };
-    if (totalMinor === 0) return { refunds: [], complete: true };
-    // With one transaction the total is its own; it is shown as one entry, for want of more.
-    const single = all.length <= 1;
-    return { refunds: single ? [refundEntry(null, totalMinor, 'refunded_value')] : [], complete: single };
-  }
   const refunds = shown.flatMap((transaction) => transaction.refunds ?? []);
+  const listed = shown.length > 0 && shown.every((transaction) => transaction.refunds);
+  if (!listed || (refunds.length === 0 && totalMinor !== null && totalMinor > 0)) {
+    if (totalMinor === null) return { refunds: [], complete: !SAYS_REFUNDED.has(body.status) };
+    // With one transaction the total is its own; of several it says nothing about ours.
+    return { refunds: [], totalOnlyMinor: totalMinor, complete: all.length <= 1 || totalMinor === 0 };
+  }
   const listedMinor = all
     .flatMap((transaction) => transaction.refunds ?? [])
     .reduce((sum, { value }) => sum + value, 0);

@@ -1,0 +1,247 @@
+/** What a reading shows of an attempt, written before anybody acts on it. */
+import { quietFromMs, type AbsenceBounds } from '../domain/absence.js';
+import { assertNever } from '../domain/errors.js';
+import { findRefund, type Match } from '../domain/matching.js';
+import type { ProviderRefund, SubmitOutcome } from '../domain/provider.js';
+import type { EvidenceSource } from '../domain/refund.js';
+import type { LookResult } from '../domain/saga-state.js';
+import {
+  updateAttempt,
+  landed,
+  openOrLanded,
+  otherOwner,
+  noticeLateMoney,
+  showOrAppend,
+  appendEvent,
+  type Subject,
+} from './attempt-writes.js';
+import {
+  attemptsOf,
+  isProvenAbsent,
+  othersOf,
+  reopenAttempt,
+  type AttemptRow,
+  type AttemptSnapshot,
+} from './attempts.js';
+import type { Database, LedgerTransaction } from './database.js';
+import { lockRefund, showPending } from './refunds.js';
+import { standingOf } from './standing.js';
+import { storable } from './storable-text.js';
+
+export interface Look {
+  readonly refundId: string;
+  readonly reading: AttemptSnapshot;
+  readonly source: EvidenceSource;
+  readonly onlyOneRefund: boolean;
+  readonly bounds: Pick<AbsenceBounds, 'providerTimeoutMs' | 'quietMs'>;
+  readonly nowMs: number;
+}
+
+/** Null where there is an open attempt to look for; else what the ledger knows without looking. */
+export async function lookNeeded(db: Database, refundId: string): Promise<LookResult | null> {
+  const found = attemptToLookFor(await attemptsOf(db, refundId));
+  return 'known' in found ? found.known : null;
+}
+
+/** An open attempt, else one that landed, else the last one: an older attempt may be open again. */
+function attemptToLookFor(
+  attempts: readonly AttemptRow[],
+): { readonly attempt: AttemptRow } | { readonly known: LookResult } {
+  const last = attempts.at(-1);
+  const attempt = openOrLanded(attempts) ?? last;
+  switch (attempt?.conclusion) {
+    case undefined:
+    case 'not_sent':
+      return { known: { kind: 'notSent', attempt: last?.number ?? 0 } };
+    case 'landed':
+      return { known: { kind: 'landed' } };
+    case 'declined':
+      return { known: { kind: 'rejected' } };
+    case 'absent':
+    case null:
+      return { attempt };
+  }
+}
+
+/** Finds the attempt in a reading and stores what that says, evidence included. */
+export async function recordLook(db: Database, asSeen: Look): Promise<LookResult> {
+  const look = { ...asSeen, reading: storable(asSeen.reading) };
+  return db.transaction().execute(async (trx) => {
+    const { payment, refund } = await lockRefund(trx, look.refundId);
+    const attempts = await attemptsOf(trx, look.refundId);
+    const wanted = attemptToLookFor(attempts);
+    if ('known' in wanted) return wanted.known;
+    const { attempt } = wanted;
+
+    await noteLook(trx, refund.id, look.nowMs);
+    const match = findRefund(
+      {
+        amountMinor: attempt.amount_minor,
+        before: attempt.snapshot,
+        providerRefundId: attempt.provider_refund_id,
+        accepted: attempt.answer?.kind === 'accepted',
+        onlyOneRefund: look.onlyOneRefund,
+      },
+      look.reading,
+      othersOf(attempt, await standingOf(trx, payment)),
+    );
+    return applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+  });
+}
+
+/** A look that brought nothing still counts as one, for whoever asked for a refresh. */
+export async function noteLook(
+  db: Database | LedgerTransaction,
+  refundId: string,
+  nowMs: number,
+): Promise<void> {
+  await db
+    .updateTable('refunds')
+    .set({ last_looked_at: new Date(nowMs) })
+    .where('id', '=', refundId)
+    .execute();
+}
+
+async function applyMatch(
+  trx: LedgerTransaction,
+  subject: Subject,
+  match: Match,
+  look: Look,
+): Promise<LookResult> {
+  const { refund, attempt } = subject;
+  switch (match.kind) {
+    case 'found': {
+      const owner = await otherOwner(trx, refund, attempt, match.refund.providerRefundId);
+      if (owner !== null) {
+        return { kind: 'cannotTell', why: `The id that the provider shows is that of ${owner}.` };
+      }
+      if (declinedAtOnce(subject)) {
+        return {
+          kind: 'cannotTell',
+          why: 'The provider declined our call, and yet shows a new refund of its amount.',
+        };
+      }
+      return applyFound(trx, subject, match.refund, match.matchedBy, look);
+    }
+    case 'absent':
+      return applyAbsent(trx, subject, look);
+    case 'incomplete':
+      return { kind: 'unavailable', retryAfterMs: null };
+    case 'cannotTell':
+      return { kind: 'cannotTell', why: match.why };
+    case 'otherAmount': {
+      const why = `The provider booked ${match.refund.amountMinor} under this refund, asked were ${attempt.amount_minor}.`;
+      await appendEvent(
+        trx,
+        refund,
+        { type: 'other_amount_seen', data: { shown: match.refund, attempt: attempt.number } },
+        look.nowMs,
+      );
+      await reopenAtSight(trx, subject, look.nowMs);
+      return { kind: 'otherAmount', why };
+    }
+    default:
+      return assertNever(match);
+  }
+}
+
+async function applyFound(
+  trx: LedgerTransaction,
+  subject: Subject,
+  shown: ProviderRefund,
+  matchedBy: 'id' | 'amount' | 'status',
+  look: Look,
+): Promise<LookResult> {
+  const { refund, attempt } = subject;
+  const event = {
+    type: 'attempt_found',
+    data: { attempt: attempt.number, shown, matched_by: matchedBy, source: look.source },
+  };
+  const firstSight = attempt.matched_by === null;
+  const seen = {
+    provider_refund_id: shown.providerRefundId ?? attempt.provider_refund_id,
+    matched_by: matchedBy,
+  };
+  switch (shown.status) {
+    case 'succeeded':
+      await updateAttempt(trx, attempt, {
+        ...seen,
+        ...landed(seen.provider_refund_id, look.source, shown.providerStatus, look.reading.readAtMs),
+      });
+      await appendEvent(trx, refund, event, look.nowMs);
+      await noticeLateMoney(trx, subject, true, look.nowMs);
+      return { kind: 'landed' };
+    case 'rejected':
+      await updateAttempt(trx, attempt, {
+        ...seen,
+        conclusion: 'declined',
+        concluded_at: new Date(look.nowMs),
+        answer: JSON.stringify({
+          kind: 'declined',
+          error: { code: shown.providerStatus, message: 'The provider shows the refund as not carried out.' },
+          mayBeOurs: false,
+        } satisfies SubmitOutcome),
+      });
+      await appendEvent(trx, refund, event, look.nowMs);
+      return { kind: 'rejected' };
+    case 'processing':
+      await updateAttempt(trx, attempt, seen);
+      if (firstSight) await showOrAppend(trx, refund, 'provider_processing', event, look.nowMs);
+      else await showPending(trx, refund, 'provider_processing', event, look.nowMs);
+      await reopenAtSight(trx, subject, look.nowMs);
+      return { kind: 'processing' };
+    case 'unclear':
+    case 'unknown':
+      await updateAttempt(trx, attempt, seen);
+      if (firstSight) await appendEvent(trx, refund, event, look.nowMs);
+      await reopenAtSight(trx, subject, look.nowMs);
+      return {
+        kind: shown.status === 'unclear' ? 'unclear' : 'unknownStatus',
+        providerStatus: shown.providerStatus,
+      };
+    default:
+      return assertNever(shown.status);
+  }
+}
+
+/** Sent once, by us, and answered with a refusal: no answer of ours was ever lost. */
+function declinedAtOnce({ attempt, attempts }: Subject): boolean {
+  return (
+    attempt.answer?.kind === 'declined' &&
+    attempt.sends === 1 &&
+    attempts.every((other) => other.conclusion !== 'absent')
+  );
+}
+
+async function applyAbsent(trx: LedgerTransaction, subject: Subject, look: Look): Promise<LookResult> {
+  const { refund, attempt } = subject;
+  // What was seen once and is gone again was not lost on the way: as little to be resent as what was accepted.
+  const accepted = attempt.answer?.kind === 'accepted' || attempt.matched_by !== null;
+  const quietUntilMs =
+    quietFromMs({ ...look.bounds, sendByMs: attempt.send_by.getTime() }) + look.bounds.quietMs;
+  if (accepted) return { kind: 'absent', proven: false, accepted, quietUntilMs };
+
+  const absentReads = [...attempt.absent_reads, { readAtMs: look.reading.readAtMs }];
+  const proven =
+    declinedAtOnce(subject) || isProvenAbsent({ ...attempt, absent_reads: absentReads }, look.bounds);
+  // After a declined repeat the provider's own word ends it; absence only shows that no earlier sending landed.
+  const conclusion = attempt.answer?.kind === 'declined' ? 'declined' : 'absent';
+  const concludes = proven && attempt.conclusion !== conclusion;
+  await updateAttempt(trx, attempt, {
+    absent_reads: JSON.stringify(absentReads),
+    ...(concludes ? { conclusion, concluded_at: new Date(look.nowMs) } : {}),
+  });
+  if (concludes) {
+    const data = { attempt: attempt.number, reads: absentReads.length, conclusion };
+    await appendEvent(trx, refund, { type: 'attempt_absent', data }, look.nowMs);
+  }
+  if (concludes && conclusion === 'declined') return { kind: 'rejected' };
+  return { kind: 'absent', proven, accepted, quietUntilMs };
+}
+
+/** What was written off is there after all. */
+async function reopenAtSight(trx: LedgerTransaction, subject: Subject, nowMs: number): Promise<void> {
+  if (subject.attempt.conclusion !== 'absent') return;
+  await reopenAttempt(trx, subject.attempt);
+  await noticeLateMoney(trx, subject, false, nowMs);
+}
