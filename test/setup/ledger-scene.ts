@@ -17,7 +17,8 @@ import {
 } from '../../src/ledger/attempts.js';
 import { openDatabase, type Database } from '../../src/ledger/database.js';
 import { takeLane } from '../../src/ledger/lanes.js';
-import { recordAnswer, recordLook, type Look, type Recorded } from '../../src/ledger/outcomes.js';
+import { recordAnswer, type Recorded } from '../../src/ledger/answers.js';
+import { recordLook, type Look } from '../../src/ledger/looks.js';
 import { registerPayment } from '../../src/ledger/payments.js';
 import type { PaymentRow, RefundRow } from '../../src/ledger/refunds.js';
 import { createTestDatabase } from './real-parts.js';

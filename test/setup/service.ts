@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../../activities/index.js';
 import { createApp } from '../../src/api/app.js';
@@ -17,6 +17,9 @@ import type { SimulatedProvider } from '../../simulators/book.js';
 import { startSimulators, type Simulators } from '../../simulators/start.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
 import { createTestDatabase, workflowBundlePath, type TestDatabase } from './real-parts.js';
+
+// What workers say of their coming and going would bury what tests say.
+Runtime.install({ logger: new DefaultLogger('ERROR') });
 
 /** Quick enough for tests, and in the proportions of the real defaults. */
 export const QUICK_SETTINGS = {

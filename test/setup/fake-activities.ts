@@ -1,0 +1,115 @@
+import type {
+  LedgerActivities,
+  ProviderActivities,
+  SubmitActivityResult,
+} from '../../activities/interface.js';
+import type { SagaTerms, SubmitResult } from '../../src/domain/saga-state.js';
+
+type Activities = LedgerActivities & ProviderActivities;
+
+/** What one refund's activities answer, and which of them were called. */
+interface Play {
+  readonly activities: Activities;
+  readonly seen: string[];
+  readonly held: Held;
+}
+
+/** What these activities wait for before they answer. */
+type Held = Partial<Record<'admit' | 'submit', Promise<void>>>;
+
+export interface FakeActivities {
+  readonly ledger: LedgerActivities;
+  readonly provider: ProviderActivities;
+  /** Casts a refund: what is not given goes well at once. The list returned fills with the calls, in order. */
+  readonly cast: (
+    refundId: string,
+    terms: Partial<SagaTerms>,
+    parts: Partial<Activities>,
+    held?: Held,
+  ) => readonly string[];
+}
+
+const HOUR_MS = 3_600_000;
+
+/** A provider with idempotency keys and no window; no test waits for these times. */
+export const TERMS: SagaTerms = {
+  provider: 'picpay',
+  paymentId: 'pay_1',
+  amountMinor: 1050,
+  currency: 'BRL',
+  needsLane: false,
+  idempotentSubmit: false,
+  submitBeforeMs: null,
+  quietMs: 900,
+  pollMs: HOUR_MS,
+  pollMaxMs: HOUR_MS,
+  retryMaxMs: HOUR_MS,
+  insufficientBalanceWaitMs: 72 * HOUR_MS,
+  providerUnavailableWaitMs: 72 * HOUR_MS,
+  processingReviewAfterMs: 720 * HOUR_MS,
+  unknownReviewAfterMs: 72 * HOUR_MS,
+};
+
+/** Activities for workers that serve many refunds at once, each with its own cast. */
+export function fakeActivities(): FakeActivities {
+  const plays = new Map<string, Play>();
+  const enter = (refundId: string, what: string): Play => {
+    const play = plays.get(refundId);
+    if (!play) throw new Error(`nobody cast ${refundId}`);
+    play.seen.push(what);
+    return play;
+  };
+  return {
+    ledger: {
+      admit: async (start) => {
+        const { activities, held } = enter(start.body.refundId, 'admit');
+        await held.admit;
+        return activities.admit(start);
+      },
+      takeLane: (input) => enter(input.refundId, 'takeLane').activities.takeLane(input),
+      settle: (input) => enter(input.refundId, 'settle').activities.settle(input),
+      compensate: (input) => enter(input.refundId, `compensate ${input.reason}`).activities.compensate(input),
+      review: (input) => enter(input.refundId, 'review').activities.review(input),
+    },
+    provider: {
+      submit: async (input) => {
+        const { activities, held } = enter(input.refundId, `submit ${input.attempt}`);
+        await held.submit;
+        return activities.submit(input);
+      },
+      look: (input) => enter(input.refundId, `look ${input.source}`).activities.look(input),
+      watch: (input) => enter(input.refundId, 'watch').activities.watch(input),
+    },
+    cast: (refundId, terms, parts, held = {}) => {
+      const play: Play = { seen: [], activities: { ...goingWell(refundId, terms), ...parts }, held };
+      plays.set(refundId, play);
+      return play.seen;
+    },
+  };
+}
+
+/** Answers one after another; the last one again and again. */
+export function inTurn<T>(...answers: readonly T[]): () => Promise<T> {
+  let next = 0;
+  return async () => answers[Math.min(next++, answers.length - 1)] as T;
+}
+
+export function answered(result: SubmitResult): SubmitActivityResult {
+  return { result, wakeRefundId: null };
+}
+
+function goingWell(refundId: string, terms: Partial<SagaTerms>): Activities {
+  return {
+    admit: async () => ({
+      verdict: { kind: 'admitted', refundId, firstAskId: 'ask_1' },
+      terms: { ...TERMS, ...terms },
+    }),
+    takeLane: async () => ({ kind: 'taken' }),
+    submit: async ({ attempt }) => answered({ kind: 'done', attempt }),
+    look: async () => ({ kind: 'landed' }),
+    watch: async () => ({ kind: 'landed' }),
+    settle: async () => ({ kind: 'closed', status: 'succeeded', wakeRefundId: null }),
+    compensate: async () => ({ kind: 'closed', status: 'failed', wakeRefundId: null }),
+    review: async () => undefined,
+  };
+}
