@@ -175,7 +175,11 @@ module.exports = {
         packages('@temporalio/client', '@temporalio/common', 'zod', 'canonicalize'),
         builtin('(crypto|fs/promises|http|module|net|path|stream|timers/promises|url)'),
       ],
-      mayTypes: ['^activities/interface\\.ts$', '^src/(config|logger)\\.ts$', packages('pino', '@standard-schema/spec')],
+      mayTypes: [
+        '^activities/interface\\.ts$',
+        '^src/(config|logger)\\.ts$',
+        packages('pino', '@standard-schema/spec'),
+      ],
     }),
     {
       name: 'nest-lives-in-the-api',
