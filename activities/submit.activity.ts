@@ -93,8 +93,8 @@ async function afterClaim(
         },
         wakeRefundId: null,
       };
-    case 'staleReading':
-      return postpone(deps, subject, 'provider_unavailable', 'stale_reading', claimed.why, null);
+    case 'unusableReading':
+      return postpone(deps, subject, 'provider_unavailable', 'unusable_reading', claimed.why, null);
     case 'laneLost':
       return postpone(
         deps,

@@ -108,9 +108,9 @@ describe('a claim', () => {
     await settleRefund(ledger.db, first, START_MS);
     const second = await ledger.refund(paymentId);
     await takeLane(ledger.db, second, START_MS);
-    expect(await ledger.claim(second, 1)).toMatchObject({ kind: 'staleReading' });
+    expect(await ledger.claim(second, 1)).toMatchObject({ kind: 'unusableReading' });
     const cut = reading([shownRefund(1_000, 'succeeded', 'first')], START_MS, { complete: false });
-    expect(await ledger.claim(second, 1, { reading: cut })).toMatchObject({ kind: 'staleReading' });
+    expect(await ledger.claim(second, 1, { reading: cut })).toMatchObject({ kind: 'unusableReading' });
     const whole = reading([shownRefund(1_000, 'succeeded', 'first')], LATER_MS);
     expect(await ledger.claim(second, 1, { reading: whole })).toMatchObject({ kind: 'claimed' });
   });

@@ -73,6 +73,19 @@ describe('a total without a list', () => {
     expect(findRefund(attempt(400), total(nowMinor), others).kind).toBe(kind);
   });
 
+  it('is nothing to compare a later list with, and a list from before is', () => {
+    const processing = {
+      providerRefundId: null,
+      amountMinor: 200,
+      status: 'processing' as const,
+      providerStatus: '1',
+    };
+    const list = { ...total(0), refunds: [processing] };
+    const { totalOnlyMinor: _, ...listed } = list;
+    expect(findRefund(attempt(400), listed, ALONE).kind).toBe('incomplete');
+    expect(findRefund({ ...attempt(0), before: listed }, total(400), ALONE).kind).toBe('found');
+  });
+
   it('says of what it found that it was matched by amount', () => {
     expect(findRefund(attempt(0), total(200), ALONE)).toMatchObject({
       matchedBy: 'amount',

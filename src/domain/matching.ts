@@ -99,8 +99,12 @@ const STALE: Match = {
 /** Finds one attempt in what the provider shows now, by difference against the snapshot taken before the call. */
 export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
   if (!now.complete) return { kind: 'incomplete', why: 'the list of refunds may be cut' };
-  if (now.totalOnlyMinor !== undefined || attempt.before.totalOnlyMinor !== undefined) {
-    return findInTotal(attempt, now, others);
+  if (now.totalOnlyMinor !== undefined) return findInTotal(attempt, now.totalOnlyMinor, now, others);
+  if (attempt.before.totalOnlyMinor !== undefined) {
+    return {
+      kind: 'incomplete',
+      why: 'a list now, and only a total before the call: they can’t be compared',
+    };
   }
 
   const difference = differenceOf(attempt.before.refunds, now.refunds, others.claimedIds);
@@ -141,9 +145,17 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
 }
 
 /** By how much the total grew since the call, less what landed beside it. */
-function findInTotal(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
+function findInTotal(
+  attempt: AttemptView,
+  nowMinor: number,
+  now: PaymentSnapshot,
+  others: OtherRefunds,
+): Match {
+  const { before } = attempt;
+  const beforeMinor =
+    before.totalOnlyMinor ?? sumMinor(before.refunds.filter(({ status }) => status !== 'rejected'));
   const landedBesideMinor = others.landedWithoutIdMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
-  const grownMinor = totalMinor(now) - totalMinor(attempt.before) - landedBesideMinor;
+  const grownMinor = nowMinor - beforeMinor - landedBesideMinor;
   if (grownMinor < 0) return STALE;
   if (grownMinor === 0) return { kind: 'absent' };
   if (others.anotherIsOpen) return { kind: 'cannotTell', why: 'another attempt on this payment is open' };
@@ -151,10 +163,6 @@ function findInTotal(attempt: AttemptView, now: PaymentSnapshot, others: OtherRe
     return { kind: 'cannotTell', why: `${grownMinor} more than before the call went back in all` };
   }
   return { kind: 'found', refund: entryOfTotal(grownMinor, now.providerStatus), matchedBy: 'amount' };
-}
-
-function totalMinor(reading: Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor'>): number {
-  return reading.totalOnlyMinor ?? sumMinor(reading.refunds.filter(({ status }) => status !== 'rejected'));
 }
 
 function entryOfTotal(amountMinor: number, providerStatus: string): ProviderRefund {

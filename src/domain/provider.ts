@@ -93,7 +93,7 @@ export interface PaymentSnapshot {
   readonly method: PaymentMethod | null;
   readonly paidAtMs: number | null;
   readonly refunds: readonly ProviderRefund[];
-  /** What went back in all, where the provider shows that instead of a list; absent where it lists. */
+  /** What went back in all, above zero, where the provider shows that instead of a list; absent where it lists. */
   readonly totalOnlyMinor?: number;
   /** False where the list may be cut or contradicts a total that the same answer shows. */
   readonly complete: boolean;

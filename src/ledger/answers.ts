@@ -88,7 +88,7 @@ async function applyAnswer(
     }
     case 'notNow': {
       // A repeat that never left says nothing of the sending before it.
-      if (attempt.sends > 1) return unclear(trx, refund, attempt, event, null, note, nowMs);
+      if (attempt.sends > 1) return unclear(trx, subject, outcome, null, note, nowMs);
       await note({ conclusion: 'not_sent', concluded_at: new Date(nowMs) });
       if (openOrLanded(attempts.filter((other) => other.number !== number))) {
         await appendEvent(trx, refund, event, nowMs);
@@ -98,7 +98,7 @@ async function applyAnswer(
     }
     case 'unknown': {
       const resendAfterMs = outcome.retryAfterMs === null ? null : nowMs + outcome.retryAfterMs;
-      return unclear(trx, refund, attempt, event, resendAfterMs, note, nowMs);
+      return unclear(trx, subject, outcome, resendAfterMs, note, nowMs);
     }
     default:
       return assertNever(outcome);
@@ -156,6 +156,7 @@ export async function recordNotNow(
 interface Postponed {
   readonly attempt: number;
   readonly reason: Extract<SubmitOutcome, { kind: 'notNow' }>['reason'];
+  readonly error: ProviderError;
   readonly retryAfterMs: number | null;
 }
 
@@ -167,7 +168,7 @@ async function notNow(
   nowMs: number,
 ): Promise<Recorded<SubmitResult>> {
   const result = notNowResult(seen);
-  await showPending(trx, refund, result.reason, event, nowMs);
+  await showPending(trx, refund, result.reason, event, nowMs, storable(seen.error));
   return { result, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }
 
@@ -182,17 +183,18 @@ function notNowResult({
 
 async function unclear(
   trx: LedgerTransaction,
-  refund: RefundRow,
-  attempt: AttemptRow,
-  event: { type: string; data: Record<string, unknown> },
+  { refund, attempt }: Subject,
+  outcome: Extract<SubmitOutcome, { kind: 'unknown' | 'notNow' }>,
   resendAfterMs: number | null,
   note: (columns: AttemptColumns) => Promise<void>,
   nowMs: number,
 ): Promise<Recorded<SubmitResult>> {
+  const event = { type: 'attempt_answered', data: { attempt: attempt.number, answer: outcome } };
   await note({ resend_after: resendAfterMs === null ? attempt.resend_after : new Date(resendAfterMs) });
   // What was proven absent stays so: this answer only says that the call ended without one.
-  if (attempt.conclusion === null) await showOrAppend(trx, refund, 'outcome_unknown', event, nowMs);
-  else await appendEvent(trx, refund, event, nowMs);
+  if (attempt.conclusion === null) {
+    await showOrAppend(trx, refund, 'outcome_unknown', event, nowMs, outcome.error);
+  } else await appendEvent(trx, refund, event, nowMs);
   return kept({
     kind: 'unknown',
     attempt: attempt.number,

@@ -1,5 +1,6 @@
 /** How an attempt's row and its refund's trail change together, whatever brought the news. */
 import { sql } from 'kysely';
+import type { ProviderError } from '../domain/provider.js';
 import type { Evidence, EvidenceSource, PendingReason } from '../domain/refund.js';
 import type { AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
@@ -106,9 +107,10 @@ export async function showOrAppend(
   reason: PendingReason,
   event: { type: string; data: Record<string, unknown> },
   nowMs: number,
+  providerError?: ProviderError,
 ): Promise<void> {
   if (refund.status === 'pending' && refund.pending_reason !== reason) {
-    await showPending(trx, refund, reason, event, nowMs);
+    await showPending(trx, refund, reason, event, nowMs, providerError);
   } else {
     await appendEvent(trx, refund, event, nowMs);
   }

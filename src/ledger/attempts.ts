@@ -36,8 +36,8 @@ export type ClaimOutcome =
   | { readonly kind: 'exists'; readonly attempt: AttemptRow }
   /** An earlier attempt is open, or shows up after all: it must be resolved first. */
   | { readonly kind: 'earlierOpen' }
-  /** The reading lacks what has settled here, or was cut. */
-  | { readonly kind: 'staleReading'; readonly why: string }
+  /** The reading lacks what has settled here, was cut, or speaks of a status that no document lists. */
+  | { readonly kind: 'unusableReading'; readonly why: string }
   | { readonly kind: 'laneLost' }
   | { readonly kind: 'ineligible'; readonly code: FailureReason; readonly detail: string }
   | { readonly kind: 'refundClosed' };
@@ -59,13 +59,15 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     const standing = await standingOf(trx, payment);
     const earlier = await reopenEarlier(trx, attempts, claim, standing);
     if (earlier === 'open') return { kind: 'earlierOpen' };
-    if (earlier === 'stale') return { kind: 'staleReading', why: 'what an earlier attempt saw is not shown' };
+    if (earlier === 'stale') {
+      return { kind: 'unusableReading', why: 'what an earlier attempt saw is not shown' };
+    }
     if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
       return { kind: 'laneLost' };
     }
 
-    const stale = staleness(claim.reading, standing);
-    if (stale) return { kind: 'staleReading', why: stale };
+    const unusable = whyUnusable(claim.reading, standing);
+    if (unusable) return { kind: 'unusableReading', why: unusable };
     const booked = await bookExternal(trx, payment, standing, {
       snapshot: claim.reading,
       readAtMs: claim.reading.readAtMs,
@@ -172,8 +174,11 @@ export function othersOf(attempt: AttemptRow, standing: FullStanding): OtherRefu
   };
 }
 
-function staleness(reading: AttemptSnapshot, standing: Standing): string | null {
+function whyUnusable(reading: AttemptSnapshot, standing: Standing): string | null {
   if (!reading.complete) return 'the list of refunds may be cut';
+  if (reading.status === 'unknown') {
+    return `the payment's status is ${reading.providerStatus}, which no document lists`;
+  }
   const { missing } = explainReading(reading, standing.landed);
   // A payment that shows as refunded without entries lists nothing of anybody's.
   if (missing.length > 0 && !(reading.refunds.length === 0 && reading.status === 'refunded')) {

@@ -11,7 +11,12 @@ export type PaymentRow = Selectable<Schema['payments']>;
 export const SERVICE_ACTOR = 'estorno';
 
 export type StatusChange =
-  | { readonly status: 'pending'; readonly pendingReason: PendingReason }
+  /** `providerError`: what the provider said last; absent: nothing new, the last word stays. */
+  | {
+      readonly status: 'pending';
+      readonly pendingReason: PendingReason;
+      readonly providerError?: ProviderError;
+    }
   | { readonly status: 'review'; readonly reviewReason: string }
   | { readonly status: 'succeeded'; readonly evidence: Evidence }
   | {
@@ -105,7 +110,7 @@ export async function transition(
       ...(change.status === 'succeeded'
         ? { evidence: JSON.stringify(change.evidence), provider_error: null }
         : {}),
-      ...(change.status === 'failed' && change.providerError
+      ...((change.status === 'failed' || change.status === 'pending') && change.providerError
         ? { provider_error: JSON.stringify(change.providerError) }
         : {}),
       ...columns,
@@ -129,9 +134,11 @@ export async function showPending(
   pendingReason: PendingReason,
   event: Pick<TrailEvent, 'type' | 'data'>,
   nowMs: number,
+  providerError?: ProviderError,
 ): Promise<RefundRow> {
   if (refund.status !== 'pending' || refund.pending_reason === pendingReason) return refund;
-  return transition(trx, refund, { status: 'pending', pendingReason }, event, nowMs);
+  const change = { status: 'pending' as const, pendingReason, ...(providerError ? { providerError } : {}) };
+  return transition(trx, refund, change, event, nowMs);
 }
 
 function detailOf(change: StatusChange): Record<string, unknown> {

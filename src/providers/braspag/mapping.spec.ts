@@ -156,7 +156,6 @@ describe('a payment at Braspag', () => {
   });
 
   it.each([
-    [{}, 0],
     [{ VoidedAmount: 300 }, 300],
     [{ Status: 11 }, 1000],
   ])('shows a total alone where it lists no refunds: %j', (members, totalOnlyMinor) => {

@@ -178,7 +178,8 @@ function refundsOf(payment: SalePayment): Pick<PaymentSnapshot, 'refunds' | 'tot
   // What left according to the totals, where the answer has any.
   const goneMinor = Math.max(payment.VoidedAmount ?? 0, isRefunded ? (payment.Amount ?? 0) : 0);
   if (!payment.Refunds) {
-    return { refunds: [], totalOnlyMinor: goneMinor, complete: goneMinor > 0 || !isRefunded };
+    if (goneMinor > 0) return { refunds: [], totalOnlyMinor: goneMinor, complete: true };
+    return { refunds: [], complete: !isRefunded };
   }
   const refunds = payment.Refunds.map(({ Amount, Status }) => ({
     providerRefundId: null,

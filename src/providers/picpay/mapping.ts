@@ -144,8 +144,9 @@ function refundsOf(
   const listed = shown.length > 0 && shown.every((transaction) => transaction.refunds);
   if (!listed || (refunds.length === 0 && totalMinor !== null && totalMinor > 0)) {
     if (totalMinor === null) return { refunds: [], complete: !SAYS_REFUNDED.has(body.status) };
+    if (totalMinor === 0) return { refunds: [], complete: true };
     // With one transaction the total is its own; of several it says nothing about ours.
-    return { refunds: [], totalOnlyMinor: totalMinor, complete: all.length <= 1 || totalMinor === 0 };
+    return { refunds: [], totalOnlyMinor: totalMinor, complete: all.length <= 1 };
   }
   const listedMinor = all
     .flatMap((transaction) => transaction.refunds ?? [])
