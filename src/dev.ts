@@ -70,6 +70,14 @@ const SIMULATORS_STOP_MS = 3_000;
 const SIMULATORS_READY_MS = 20_000;
 /** An unclear attempt of the demo shall not keep anybody waiting for a quarter of an hour. */
 const DEMO_QUIET_MS = 2_000;
+const PORT_TRIES_MAX = 3;
+const API = { name: 'api', entry: 'main.js', portSetting: 'PORT', listening: 'the API listens' };
+const WORKER = {
+  name: 'worker',
+  entry: 'worker.js',
+  portSetting: 'WORKER_HEALTH_PORT',
+  listening: 'worker health is served',
+};
 const ROLES = ['viewer', 'requester', 'approver', 'operator', 'admin'];
 
 interface Launch extends Parts {
@@ -143,25 +151,12 @@ async function startEverything(launch: Launch): Promise<Started> {
   };
   await runNode({ name: 'migrate', script: entryPath('migrate.js'), env: childEnv, dataDir: config.dataDir });
 
-  const apiPort = await choosePort(env, 'PORT', config.port, config.host);
-  const workerPort = await choosePort(
-    env,
-    'WORKER_HEALTH_PORT',
-    config.workerHealthPort,
-    config.host,
-    apiPort,
-  );
-  childEnv['PORT'] = String(apiPort);
-  childEnv['WORKER_HEALTH_PORT'] = String(workerPort);
-  const [apiOrigin, workerOrigin] = [originOf(config.host, apiPort), originOf(config.host, workerPort)];
-  const api = bringUpService(launch, 'api', 'main.js', childEnv);
-  const worker = bringUpService(launch, 'worker', 'worker.js', childEnv);
-  const [apiKeys] = await whileAllLive(
+  const [apiKeys, apiOrigin, workerOrigin] = await whileAllLive(
     launch,
     Promise.all([
       config.databaseUrl === null ? demoApiKeys(launch, childEnv) : null,
-      untilReady(apiOrigin, api).then(() => print(`The API is ready at ${apiOrigin}`)),
-      untilReady(workerOrigin, worker).then(() => print(`The worker is ready at ${workerOrigin}`)),
+      bringUpService(launch, { ...API, port: config.port }, childEnv),
+      bringUpService(launch, { ...WORKER, port: config.workerHealthPort }, childEnv),
     ]),
   );
   if (simulators !== null) {
@@ -274,13 +269,37 @@ function withoutTemporalSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(names.map((name) => [name, undefined]));
 }
 
-function bringUpService(launch: Launch, name: string, entry: string, env: NodeJS.ProcessEnv): Child {
-  const start = (): Child =>
-    startNode({ name, script: entryPath(entry), env, dataDir: launch.config.dataDir });
-  const part = (child: Child): Part => servicePart(child, DRAIN_MS, () => Promise.resolve(part(start())));
-  const child = start();
-  addPart(launch, part(child), print);
-  return child;
+interface Service {
+  readonly name: string;
+  readonly entry: string;
+  readonly portSetting: string;
+  /** What it logs once it has its port. */
+  readonly listening: string;
+  /** The wanted one; another where it is busy and nobody insisted. */
+  readonly port: number;
+}
+
+/** Started and ready. Whoever else took the port between our look and its bind is met by another port. */
+async function bringUpService(launch: Launch, service: Service, env: NodeJS.ProcessEnv): Promise<string> {
+  const { name, entry, portSetting } = service;
+  const { host, dataDir } = launch.config;
+  for (let tries = 1; ; tries += 1) {
+    const port = await choosePort(launch.env, portSetting, service.port, host);
+    const start = (): Child =>
+      startNode({ name, script: entryPath(entry), env: { ...env, [portSetting]: String(port) }, dataDir });
+    const part = (child: Child): Part => servicePart(child, DRAIN_MS, () => Promise.resolve(part(start())));
+    const child = start();
+    try {
+      await untilReady(originOf(host, port), child, service.listening);
+    } catch (error) {
+      const lostThePort = /EADDRINUSE/.test((error as Error).message) && !launch.env[portSetting];
+      if (!lostThePort || tries === PORT_TRIES_MAX) throw error;
+      continue;
+    }
+    addPart(launch, part(child), print);
+    print(`The ${name === API.name ? 'API' : name} is ready at ${originOf(host, port)}`);
+    return originOf(host, port);
+  }
 }
 
 async function choosePort(
@@ -288,9 +307,8 @@ async function choosePort(
   name: string,
   wanted: number,
   host: string,
-  taken?: number,
 ): Promise<number> {
-  const isFree = wanted !== 0 && wanted !== taken && (await isPortFree(wanted, host));
+  const isFree = wanted !== 0 && (await isPortFree(wanted, host));
   if (isFree) return wanted;
   if (env[name] && wanted !== 0) {
     throw new Error(`${name} is set to ${wanted}, but nothing can listen there on ${host}: it is busy`);

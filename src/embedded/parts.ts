@@ -133,8 +133,11 @@ export async function runNode(program: Omit<NodeProgram, 'readsOutput'>): Promis
   return output.trim();
 }
 
-/** Waits for `/health/ready`. @throws Error with the last answer and the end of its log. */
-export async function untilReady(origin: string, child: Child): Promise<void> {
+/**
+ * Waits for `/health/ready`, once the child's own log says that it listens: somebody else on that port would answer too.
+ * @throws Error with the last answer and the end of its log.
+ */
+export async function untilReady(origin: string, child: Child, listening: string): Promise<void> {
   const deadline = Date.now() + READY_TIMEOUT_MS;
   let last = 'no answer';
   while (!child.hasEnded()) {
@@ -143,7 +146,7 @@ export async function untilReady(origin: string, child: Child): Promise<void> {
         signal: AbortSignal.timeout(LOOK_TIMEOUT_MS),
       });
       last = await response.text();
-      if (response.ok) return;
+      if (response.ok && child.logTail().includes(listening)) return;
     } catch {
       // Not listening yet.
     }

@@ -45,8 +45,8 @@ export async function startTemporal(options: TemporalOptions): Promise<RunningTe
   try {
     return await startAt(binary, await choosePlace(options), options);
   } catch (error) {
-    // Somebody took the port between our look and our server's bind.
-    if (!/address already in use/.test((error as Error).message)) throw error;
+    // Most likely somebody took one of its ports between its look and its bind: its own words are a stack of calls.
+    if (!/exited with/.test((error as Error).message)) throw error;
     return startAt(binary, await choosePlace({ ...options, port: 0, ...withFreeUiPort(options) }), options);
   }
 }
