@@ -131,6 +131,8 @@ CREATE TABLE provider_attempts (
   send_by timestamptz NOT NULL,
   -- What the provider showed just before the call, and the reading's instant.
   snapshot jsonb NOT NULL,
+  -- Which attempts on the payment had landed at the claim, and which were open: told by the lock, never by clocks.
+  known_at_claim jsonb NOT NULL,
   -- How often bytes may have left: more than once only under one idempotency key.
   sends integer NOT NULL DEFAULT 0,
   last_sent_at timestamptz,

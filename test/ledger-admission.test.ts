@@ -176,7 +176,16 @@ describe('money outside our sight, at admission', () => {
     await ledger.admit(paymentId, { amountMinor: 10, reading: seen([600], START_MS + 1_000) });
     await ledger.admit(paymentId, { amountMinor: 10, reading: seen([], START_MS) });
     expect(await ledger.paymentRow(paymentId)).toMatchObject({ external_minor: 600 });
+  });
+
+  it('is lowered by what shows as rejected, and never by what is merely not shown', async () => {
+    const paymentId = await ledger.payment();
+    await ledger.admit(paymentId, { amountMinor: 10, reading: seen([600], START_MS + 1_000) });
     await ledger.admit(paymentId, { amountMinor: 10, reading: seen([], START_MS + 2_000) });
+    expect(await ledger.paymentRow(paymentId)).toMatchObject({ external_minor: 600 });
+    const readAtMs = START_MS + 3_000;
+    const rejected = { snapshot: reading([shownRefund(600, 'rejected')], readAtMs), readAtMs };
+    await ledger.admit(paymentId, { amountMinor: 10, reading: rejected });
     expect(await ledger.paymentRow(paymentId)).toMatchObject({ external_minor: 0 });
   });
 

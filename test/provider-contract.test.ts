@@ -472,7 +472,7 @@ function matchOf(
       onlyOneRefund,
     },
     now,
-    { claimedIds: new Set(), landedWithoutIdMinor: [], anotherIsOpen: false },
+    { claimedIds: new Set(), landedSinceMinor: [], landedAroundMinor: [], anotherIsOpen: false },
   );
 }
 

@@ -33,7 +33,13 @@ function attempt(before: readonly string[], changes: Partial<AttemptView> = {}):
   return { ...view, onlyOneRefund: false, ...changes };
 }
 function others(changes: Partial<OtherRefunds> = {}): OtherRefunds {
-  return { claimedIds: new Set(), landedWithoutIdMinor: [], anotherIsOpen: false, ...changes };
+  return {
+    claimedIds: new Set(),
+    landedSinceMinor: [],
+    landedAroundMinor: [],
+    anotherIsOpen: false,
+    ...changes,
+  };
 }
 
 describe('whatever a provider shows', () => {

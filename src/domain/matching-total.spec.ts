@@ -29,7 +29,12 @@ function attempt(beforeMinor: number, amountMinor = 200): AttemptView {
   };
 }
 
-const ALONE: OtherRefunds = { claimedIds: new Set(), landedWithoutIdMinor: [], anotherIsOpen: false };
+const ALONE: OtherRefunds = {
+  claimedIds: new Set(),
+  landedSinceMinor: [],
+  landedAroundMinor: [],
+  anotherIsOpen: false,
+};
 const ours = [1, 2].map((number) => ({
   refundId: `rfd_${number}`,
   amountMinor: 200,
@@ -64,11 +69,11 @@ describe('a total without a list', () => {
     [
       'grown by what landed beside it, does not have it',
       600,
-      { ...ALONE, landedWithoutIdMinor: [200] },
+      { ...ALONE, landedSinceMinor: [200] },
       'absent',
     ],
-    ['grown by both, is ours', 800, { ...ALONE, landedWithoutIdMinor: [200] }, 'found'],
-    ['lacking what landed beside it, is stale', 500, { ...ALONE, landedWithoutIdMinor: [200] }, 'incomplete'],
+    ['grown by both, is ours', 800, { ...ALONE, landedSinceMinor: [200] }, 'found'],
+    ['lacking what landed beside it, is stale', 500, { ...ALONE, landedSinceMinor: [200] }, 'incomplete'],
   ])('%s', (_case, nowMinor, others, kind) => {
     expect(findRefund(attempt(400), total(nowMinor), others).kind).toBe(kind);
   });

@@ -38,7 +38,13 @@ function attempt(before: readonly string[], changes: Partial<AttemptView> = {}):
   return { ...view, onlyOneRefund: false, ...changes };
 }
 function others(changes: Partial<OtherRefunds> = {}): OtherRefunds {
-  return { claimedIds: new Set(), landedWithoutIdMinor: [], anotherIsOpen: false, ...changes };
+  return {
+    claimedIds: new Set(),
+    landedSinceMinor: [],
+    landedAroundMinor: [],
+    anotherIsOpen: false,
+    ...changes,
+  };
 }
 
 describe('finding an attempt by difference', () => {
@@ -90,7 +96,7 @@ describe('finding an attempt by difference', () => {
   });
 
   it('leaves one entry to each refund that landed meanwhile without an id, and waits until all are shown', () => {
-    const landed = others({ landedWithoutIdMinor: [100, 30] });
+    const landed = others({ landedSinceMinor: [100, 30] });
     expect(findRefund(attempt([]), shown([':100']), landed).kind).toBe('incomplete');
     expect(findRefund(attempt([]), shown([':100', ':30']), landed).kind).toBe('absent');
     expect(findRefund(attempt([]), shown([':100', ':30', ':100']), landed).kind).toBe('found');
@@ -157,7 +163,7 @@ describe('equal refunds without ids that stand differently', () => {
 
   it('leaves the succeeded one to a refund that landed meanwhile', () => {
     const now = shown([entry(':100', 'rejected'), entry(':100')]);
-    const landed = others({ landedWithoutIdMinor: [100] });
+    const landed = others({ landedSinceMinor: [100] });
     expect(findRefund(attempt([]), now, landed)).toMatchObject({
       kind: 'found',
       refund: { status: 'rejected' },

@@ -85,8 +85,10 @@ export type Match =
 export interface OtherRefunds {
   /** The provider's ids that they own. */
   readonly claimedIds: ReadonlySet<string>;
-  /** Those that landed since this attempt's claim without an id: each explains one entry of its amount. */
-  readonly landedWithoutIdMinor: readonly number[];
+  /** Those without an id that were claimed after this attempt, and landed: each explains one new entry of its amount. */
+  readonly landedSinceMinor: readonly number[];
+  /** Those without an id that were under way when this attempt was claimed, and landed: shown before, or new. */
+  readonly landedAroundMinor: readonly number[];
   /** Another attempt of the payment is open: a new entry could be either's. */
   readonly anotherIsOpen: boolean;
 }
@@ -96,8 +98,47 @@ const STALE: Match = {
   why: 'refunds shown before the call are missing: a stale reading',
 };
 
-/** Finds one attempt in what the provider shows now, by difference against the snapshot taken before the call. */
+/** Beyond so many refunds under way at once, a reading can't tell them apart anyway. */
+const AROUND_MAX = 6;
+
+/**
+ * Finds one attempt in what the provider shows now, by difference against the snapshot taken before the call.
+ * What landed around the claim may lie on either side of that snapshot: only what holds for every possible side is said.
+ */
 export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
+  const around = others.landedAroundMinor;
+  if (around.length > AROUND_MAX)
+    return { kind: 'cannotTell', why: 'too many refunds were under way at once' };
+  const matches = subsetsOf(around).map((since) =>
+    findBeside(attempt, now, { ...others, landedSinceMinor: [...others.landedSinceMinor, ...since] }),
+  );
+  // A side on which the reading can't be right is none.
+  const possible = matches.filter(({ kind }) => kind !== 'incomplete');
+  const [first] = possible;
+  if (!first) return matches[0] ?? STALE;
+  return possible.every((match) => isSameMatch(match, first))
+    ? first
+    : {
+        kind: 'cannotTell',
+        why: 'refunds of this payment were under way at once, and the reading fits more than one of them',
+      };
+}
+
+function subsetsOf(amountsMinor: readonly number[]): number[][] {
+  return amountsMinor.reduce<number[][]>(
+    (subsets, amountMinor) => [...subsets, ...subsets.map((subset) => [...subset, amountMinor])],
+    [[]],
+  );
+}
+
+function isSameMatch(one: Match, other: Match): boolean {
+  return (
+    one.kind === other.kind &&
+    (one.kind !== 'found' || (other.kind === 'found' && one.refund.status === other.refund.status))
+  );
+}
+
+function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
   if (!now.complete) return { kind: 'incomplete', why: 'the list of refunds may be cut' };
   if (now.totalOnlyMinor !== undefined) return findInTotal(attempt, now.totalOnlyMinor, now, others);
   if (attempt.before.totalOnlyMinor !== undefined) {
@@ -119,7 +160,7 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
   const candidates = difference.added.filter(
     (entry) => entry.providerRefundId === null || !others.claimedIds.has(entry.providerRefundId),
   );
-  for (const amountMinor of others.landedWithoutIdMinor) {
+  for (const amountMinor of others.landedSinceMinor) {
     const shown =
       take(candidates, (entry) => entry.amountMinor === amountMinor && entry.status === 'succeeded') ||
       take(candidates, (entry) => entry.amountMinor === amountMinor);
@@ -154,7 +195,7 @@ function findInTotal(
   const { before } = attempt;
   const beforeMinor =
     before.totalOnlyMinor ?? sumMinor(before.refunds.filter(({ status }) => status !== 'rejected'));
-  const landedBesideMinor = others.landedWithoutIdMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
+  const landedBesideMinor = others.landedSinceMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
   const grownMinor = nowMinor - beforeMinor - landedBesideMinor;
   if (grownMinor < 0) return STALE;
   if (grownMinor === 0) return { kind: 'absent' };
@@ -163,6 +204,26 @@ function findInTotal(
     return { kind: 'cannotTell', why: `${grownMinor} more than before the call went back in all` };
   }
   return { kind: 'found', refund: entryOfTotal(grownMinor, now.providerStatus), matchedBy: 'amount' };
+}
+
+/** A list now, and only a total before the call: ours is the entry of our amount that the total did not hold yet. */
+function findInList(
+  attempt: AttemptView,
+  beforeMinor: number,
+  now: PaymentSnapshot,
+  others: OtherRefunds,
+): Match {
+  const shown = now.refunds.filter(({ status }) => status !== 'rejected');
+  const landedBesideMinor = others.landedSinceMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
+  const grownMinor = sumMinor(shown) - beforeMinor - landedBesideMinor;
+  if (grownMinor < 0) return STALE;
+  if (grownMinor === 0) return { kind: 'absent' };
+  if (others.anotherIsOpen) return { kind: 'cannotTell', why: 'another attempt on this payment is open' };
+  const [first, ...rivals] = shown.filter(({ amountMinor }) => amountMinor === attempt.amountMinor);
+  const ours = grownMinor === attempt.amountMinor && first ? leastDecided(first, rivals) : null;
+  return ours
+    ? { kind: 'found', refund: { ...ours, providerRefundId: null }, matchedBy: 'amount' }
+    : { kind: 'cannotTell', why: 'what is listed now does not fit the total from before the call' };
 }
 
 function entryOfTotal(amountMinor: number, providerStatus: string): ProviderRefund {

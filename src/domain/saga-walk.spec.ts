@@ -276,7 +276,7 @@ class World {
     const match = findRefund(
       { ...asked, before: snapshot(attempt.before), providerRefundId: attempt.providerRefundId },
       { ...snapshot(this.shownAt(this.nowMs - staleByMs)), complete: !this.storms(0.1) },
-      { claimedIds: new Set(), landedWithoutIdMinor: [], anotherIsOpen: false },
+      { claimedIds: new Set(), landedSinceMinor: [], landedAroundMinor: [], anotherIsOpen: false },
     );
     if (match.kind === 'found') return this.found(attempt, match.refund);
     if (match.kind === 'absent') return this.absent(attempt);

@@ -8,7 +8,7 @@ import type { Database, LedgerTransaction, Schema } from './database.js';
 import { paymentFromRow } from './payment-row.js';
 import { holdsLane } from './lanes.js';
 import { lockRefund, transition, type PaymentRow, type RefundRow } from './refunds.js';
-import { bookExternal, standingOf, type FullStanding, type Standing } from './standing.js';
+import { bookExternal, showsLess, standingOf, type FullStanding, type Standing } from './standing.js';
 import { storable } from './storable-text.js';
 
 /** What the provider showed at one instant, as it is kept beside the claim. */
@@ -66,7 +66,7 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
       return { kind: 'laneLost' };
     }
 
-    const unusable = whyUnusable(claim.reading, standing);
+    const unusable = whyUnusable(claim.reading, standing, payment.external_minor);
     if (unusable) return { kind: 'unusableReading', why: unusable };
     const booked = await bookExternal(trx, payment, standing, {
       snapshot: claim.reading,
@@ -75,7 +75,7 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     const broken = brokenRule(claim, refund, booked, standing);
     if (broken) return { kind: 'ineligible', ...broken };
 
-    return { kind: 'claimed', attempt: await insertClaim(trx, claim, refund) };
+    return { kind: 'claimed', attempt: await insertClaim(trx, claim, refund, standing) };
   });
 }
 
@@ -160,31 +160,45 @@ export async function reopenAttempt(trx: LedgerTransaction, attempt: AttemptRow)
 
 /** What the ledger knows of the payment's other attempts, this refund's own included, for the matcher. */
 export function othersOf(attempt: AttemptRow, standing: FullStanding): OtherRefunds {
-  const isOther = (other: { refundId: string; number: number }): boolean =>
+  const isOther = (other: AttemptKey): boolean =>
     other.refundId !== attempt.refund_id || other.number !== attempt.number;
-  const others = [...standing.landed, ...standing.landedLate].filter(isOther);
+  const landed = [...standing.landed, ...standing.landedLate].filter(isOther);
+  const nameless = landed.filter(({ providerRefundId }) => providerRefundId === null);
+  const known = attempt.known_at_claim;
+  const around = nameless.filter((other) => known.open.includes(keyOf(other)));
+  // What had landed by then is in the snapshot: no claim passes that lacks it.
+  const since = nameless.filter(
+    (other) => !known.open.includes(keyOf(other)) && !known.landed.includes(keyOf(other)),
+  );
   return {
-    claimedIds: new Set(others.flatMap((refund) => refund.providerRefundId ?? [])),
-    landedWithoutIdMinor: others
-      .filter(
-        (refund) => refund.providerRefundId === null && refund.concludedAtMs >= attempt.claimed_at.getTime(),
-      )
-      .map((refund) => refund.amountMinor),
+    claimedIds: new Set(landed.flatMap((refund) => refund.providerRefundId ?? [])),
+    landedSinceMinor: since.map(({ amountMinor }) => amountMinor),
+    landedAroundMinor: around.map(({ amountMinor }) => amountMinor),
     anotherIsOpen: standing.open.some(isOther),
   };
 }
 
-function whyUnusable(reading: AttemptSnapshot, standing: Standing): string | null {
+interface AttemptKey {
+  readonly refundId: string;
+  readonly number: number;
+}
+
+function keyOf({ refundId, number }: AttemptKey): string {
+  return `${refundId}/${number}`;
+}
+
+function whyUnusable(reading: AttemptSnapshot, standing: Standing, externalMinor: number): string | null {
   if (!reading.complete) return 'the list of refunds may be cut';
   if (reading.status === 'unknown') {
     return `the payment's status is ${reading.providerStatus}, which no document lists`;
   }
-  const { missing } = explainReading(reading, standing.landed);
   // A payment that shows as refunded without entries lists nothing of anybody's.
-  if (missing.length > 0 && !(reading.refunds.length === 0 && reading.status === 'refunded')) {
-    return `${missing.length} settled refunds are not shown`;
+  if (reading.refunds.length === 0 && reading.totalOnlyMinor === undefined && reading.status === 'refunded') {
+    return null;
   }
-  return null;
+  const { missing } = explainReading(reading, standing.landed);
+  if (missing.length > 0) return `${missing.length} settled refunds are not shown`;
+  return showsLess(reading, standing, externalMinor) ? 'less is shown than is known to have gone back' : null;
 }
 
 function brokenRule(
@@ -212,7 +226,12 @@ function brokenRule(
   return first ? { code: first.code as FailureReason, detail: first.detail } : null;
 }
 
-async function insertClaim(trx: LedgerTransaction, claim: Claim, refund: RefundRow): Promise<AttemptRow> {
+async function insertClaim(
+  trx: LedgerTransaction,
+  claim: Claim,
+  refund: RefundRow,
+  standing: FullStanding,
+): Promise<AttemptRow> {
   const attempt = await trx
     .insertInto('provider_attempts')
     .values({
@@ -224,6 +243,10 @@ async function insertClaim(trx: LedgerTransaction, claim: Claim, refund: RefundR
       claimed_at: new Date(claim.nowMs),
       send_by: new Date(claim.sendByMs),
       snapshot: JSON.stringify(claim.reading),
+      known_at_claim: JSON.stringify({
+        landed: [...standing.landed, ...standing.landedLate].map(keyOf),
+        open: standing.open.map(keyOf),
+      }),
       sends: 1,
       last_sent_at: new Date(claim.nowMs),
       answer: null,

@@ -99,6 +99,7 @@ export interface Schema {
     claimed_at: Date;
     send_by: Date;
     snapshot: Json<AttemptSnapshot>;
+    known_at_claim: Json<{ readonly landed: readonly string[]; readonly open: readonly string[] }>;
     sends: Generated<number>;
     last_sent_at: Date | null;
     answer: ColumnType<SubmitOutcome | null, string | null, string | null>;

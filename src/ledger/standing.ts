@@ -88,7 +88,10 @@ export async function bookExternal(
   if (standing.open.length > 0 || !reading.snapshot.complete) return payment;
   const { externalMinor, external, missing } = explainReading(reading.snapshot, standing.landed);
   const knownSinceMs = Math.max(payment.settled_at?.getTime() ?? 0, payment.external_read_at?.getTime() ?? 0);
-  const fresh = missing.length === 0 && reading.readAtMs >= knownSinceMs;
+  const fresh =
+    missing.length === 0 &&
+    reading.readAtMs >= knownSinceMs &&
+    !showsLess(reading.snapshot, standing, payment.external_minor);
   const bookedMinor = fresh ? externalMinor : Math.max(externalMinor, payment.external_minor);
   if (bookedMinor === payment.external_minor) return payment;
   await appendPaymentEvent(trx, {
@@ -110,4 +113,21 @@ export async function bookExternal(
     .where('id', '=', payment.id)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+/**
+ * True where a reading holds less than went back already, ours and others': an entry is missing, though which one can't
+ * be told where equal amounts have no ids. An entry that shows as rejected is not missing.
+ */
+export function showsLess(
+  reading: Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor'>,
+  standing: Standing,
+  externalMinor: number,
+): boolean {
+  const shownMinor = reading.totalOnlyMinor ?? sumMinor(reading.refunds);
+  return shownMinor < sumMinor(standing.landed) + externalMinor;
+}
+
+function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
+  return entries.reduce((sum, entry) => sum + entry.amountMinor, 0);
 }
