@@ -114,7 +114,7 @@ function factsRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {
     ) {
       contradictions.push('the provider shows another reference');
     }
-    if (snapshot.amountMinor !== null && !amountAgrees(snapshot, payment.amountMinor)) {
+    if (snapshot.amountMinor !== null && !amountAgrees(snapshot, payment)) {
       contradictions.push(`the provider shows ${snapshot.amountMinor}, registered is ${payment.amountMinor}`);
     }
   }
@@ -129,13 +129,16 @@ function factsRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {
   };
 }
 
-function amountAgrees(snapshot: PaymentSnapshot, registeredMinor: number): boolean {
-  if (snapshot.amountMinor === registeredMinor) return true;
+/** Where the amount shown may be reduced by refunds, those of ours that are under way may be in it or not yet. */
+function amountAgrees(snapshot: PaymentSnapshot, payment: Payment): boolean {
+  const { amountMinor } = snapshot;
+  if (amountMinor === null || amountMinor === payment.amountMinor) return true;
   if (!snapshot.amountMayBeReduced) return false;
-  const refunded = snapshot.refunds
+  const shownMinor = snapshot.refunds
     .filter((refund) => refund.status === 'succeeded' || refund.status === 'processing')
     .reduce((sum, refund) => sum + refund.amountMinor, 0);
-  return snapshot.amountMinor === registeredMinor - refunded;
+  const leastMinor = payment.amountMinor - shownMinor;
+  return amountMinor >= leastMinor && amountMinor <= leastMinor + Math.min(payment.reservedMinor, shownMinor);
 }
 
 function statusRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {

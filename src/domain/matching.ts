@@ -107,11 +107,14 @@ const AROUND_MAX = 6;
  */
 export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: OtherRefunds): Match {
   const around = others.landedAroundMinor;
-  if (around.length > AROUND_MAX)
+  if (around.length > AROUND_MAX) {
     return { kind: 'cannotTell', why: 'too many refunds were under way at once' };
-  const matches = subsetsOf(around).map((since) =>
-    findBeside(attempt, now, { ...others, landedSinceMinor: [...others.landedSinceMinor, ...since] }),
-  );
+  }
+  const matches = splitsOf(around)
+    .filter(({ before }) => holds(attempt.before, before))
+    .map(({ since }) =>
+      findBeside(attempt, now, { ...others, landedSinceMinor: [...others.landedSinceMinor, ...since] }),
+    );
   // A side on which the reading can't be right is none.
   const possible = matches.filter(({ kind }) => kind !== 'incomplete');
   const [first] = possible;
@@ -124,11 +127,30 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
       };
 }
 
-function subsetsOf(amountsMinor: readonly number[]): number[][] {
-  return amountsMinor.reduce<number[][]>(
-    (subsets, amountMinor) => [...subsets, ...subsets.map((subset) => [...subset, amountMinor])],
-    [[]],
+interface Split {
+  readonly before: readonly number[];
+  readonly since: readonly number[];
+}
+
+/** Every way in which amounts may lie on the two sides of a snapshot. */
+function splitsOf(amountsMinor: readonly number[]): Split[] {
+  return amountsMinor.reduce<Split[]>(
+    (splits, amountMinor) =>
+      splits.flatMap(({ before, since }) => [
+        { before: [...before, amountMinor], since },
+        { before, since: [...since, amountMinor] },
+      ]),
+    [{ before: [], since: [] }],
   );
+}
+
+/** Whether a snapshot has room for these amounts. */
+function holds(snapshot: AttemptView['before'], amountsMinor: readonly number[]): boolean {
+  if (snapshot.totalOnlyMinor !== undefined) {
+    return amountsMinor.reduce((sum, amountMinor) => sum + amountMinor, 0) <= snapshot.totalOnlyMinor;
+  }
+  const entries = snapshot.refunds.filter(({ status }) => status !== 'rejected');
+  return amountsMinor.every((amountMinor) => take(entries, (entry) => entry.amountMinor === amountMinor));
 }
 
 function isSameMatch(one: Match, other: Match): boolean {
@@ -142,10 +164,7 @@ function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRef
   if (!now.complete) return { kind: 'incomplete', why: 'the list of refunds may be cut' };
   if (now.totalOnlyMinor !== undefined) return findInTotal(attempt, now.totalOnlyMinor, now, others);
   if (attempt.before.totalOnlyMinor !== undefined) {
-    return {
-      kind: 'incomplete',
-      why: 'a list now, and only a total before the call: they can’t be compared',
-    };
+    return findInList(attempt, attempt.before.totalOnlyMinor, now, others);
   }
 
   const difference = differenceOf(attempt.before.refunds, now.refunds, others.claimedIds);

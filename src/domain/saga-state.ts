@@ -11,6 +11,8 @@ export interface SagaTerms {
   readonly needsLane: boolean;
   /** The same key may be sent again while the outcome is unclear. */
   readonly idempotentSubmit: boolean;
+  /** The window's own end, for people who look; null where no window applies. */
+  readonly deadlineMs: number | null;
   /** The last instant for a new submit; null where no window applies. */
   readonly submitBeforeMs: number | null;
   readonly quietMs: number;
@@ -98,6 +100,7 @@ export type Observation =
       readonly kind: 'resumed';
       readonly terms: SagaTerms;
       readonly attempt: number;
+      readonly firstSentAtMs: number | null;
       readonly resends: number;
       readonly inReview: boolean;
     }

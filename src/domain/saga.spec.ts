@@ -14,6 +14,7 @@ const terms = (changes: Partial<SagaTerms> = {}): SagaTerms => ({
   currency: 'BRL',
   needsLane: true,
   idempotentSubmit: false,
+  deadlineMs: null,
   submitBeforeMs: null,
   quietMs: QUIET_MS,
   pollMs: 5 * SECOND_MS,

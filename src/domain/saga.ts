@@ -80,8 +80,8 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
 
 /** Never towards a fresh submit: a look first, which also tells where nothing was ever sent. */
 function resume(before: SagaState, seen: Extract<Observation, { kind: 'resumed' }>, nowMs: number): Decision {
-  const { terms, attempt, resends } = seen;
-  const state: SagaState = { ...before, terms, attempt, resends };
+  const { terms, attempt, firstSentAtMs, resends } = seen;
+  const state: SagaState = { ...before, terms, attempt, firstSentAtMs, resends };
   return look(enter(state, seen.inReview ? 'review' : 'resolving', nowMs));
 }
 
@@ -160,12 +160,11 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
     case 'unknownStatus':
       return review(
         state,
-        nowMs,
         `The provider shows the status ${result.providerStatus}, which no document lists.`,
       );
     case 'cannotTell':
     case 'otherAmount':
-      return review(state, nowMs, result.why);
+      return review(state, result.why);
     case 'unavailable':
       return pauseBeforeLook(state, nowMs, result.retryAfterMs);
     case 'notSent':
@@ -194,11 +193,7 @@ function afterAbsent(
     return pauseBeforeLook(state, nowMs, state.resendAfterMs - nowMs);
   }
   if (state.resends >= AUTOMATIC_RESENDS) {
-    return review(
-      state,
-      nowMs,
-      'Sent twice, and both times the provider neither answered clearly nor shows it.',
-    );
+    return review(state, 'Sent twice, and both times the provider neither answered clearly nor shows it.');
   }
   return goAhead({ ...enter(state, 'waiting', nowMs), resends: state.resends + 1 }, nowMs);
 }
@@ -208,11 +203,7 @@ function afterRefusal(before: SagaState, nowMs: number): Decision {
   const refusals = before.refusals + 1;
   const state = { ...enter(before, 'resolving', nowMs), refusals, firstSentAtMs: null };
   if (state.refusals === 1) return pauseBeforeLook(state, nowMs, null);
-  return review(
-    state,
-    nowMs,
-    'The ledger refuses to close the refund: its record of the attempts says otherwise.',
-  );
+  return review(state, 'The ledger refuses to close the refund: its record of the attempts says otherwise.');
 }
 
 function afterPause(state: SagaState, nowMs: number): Decision {
@@ -222,7 +213,7 @@ function afterPause(state: SagaState, nowMs: number): Decision {
       return afterUnsentWait(state, nowMs);
     case 'resolving':
       if (overdue(state, nowMs, termsOf(state).unknownReviewAfterMs)) {
-        return review(state, nowMs, 'The outcome stayed unclear for as long as the policy allows.');
+        return review(state, 'The outcome stayed unclear for as long as the policy allows.');
       }
       if (mayRepeat(state, nowMs)) return { state, step: { kind: 'submit', attempt: state.attempt } };
       return look(state);
@@ -230,7 +221,6 @@ function afterPause(state: SagaState, nowMs: number): Decision {
       if (overdue(state, nowMs, termsOf(state).processingReviewAfterMs)) {
         return review(
           state,
-          nowMs,
           'The provider accepted it and has not confirmed it for as long as the policy allows.',
         );
       }
@@ -338,7 +328,7 @@ function compensate(state: SagaState, reason: FailureReason): Decision {
 }
 
 /** A person must look; a refund that is in review already stays there. */
-function review(state: SagaState, nowMs: number, why: string): Decision {
+function review(state: SagaState, why: string): Decision {
   if (state.stage === 'review') return pauseInReview(state);
   return { state, step: { kind: 'review', why } };
 }

@@ -25,13 +25,11 @@ export async function readCharge(
   signal: AbortSignal,
   nowMs: () => number,
 ): Promise<PaymentRead> {
-  const [list, payment] = await Promise.all([
-    listRefunds(client, chargeId, signal, nowMs),
-    client.getPayment(chargeId, signal),
-  ]);
-  if (list.kind !== 'rows') return list;
-  const facts = chargeFacts(payment, nowMs());
+  // The charge first: what it is reduced by is then in the list, which may hold more, never less.
+  const facts = chargeFacts(await client.getPayment(chargeId, signal), nowMs());
   if (facts.kind !== 'facts') return facts;
+  const list = await listRefunds(client, chargeId, signal, nowMs);
+  if (list.kind !== 'rows') return list;
   return { kind: 'found', snapshot: snapshotOf(facts.facts, list.rows, list.complete) };
 }
 

@@ -86,13 +86,25 @@ describe('a Pix at Pagou', () => {
     });
   });
 
+  it('takes a refund without a status for what went back once the charge is refunded', () => {
+    expect(read(pix({ status: 5, refund: { amount: 12.34, external_id: 'x1' } }))).toMatchObject({
+      snapshot: { refunds: [], totalOnlyMinor: 1234, complete: true },
+    });
+  });
+
+  it('takes a refund without an amount for none', () => {
+    expect(read(pix({ refund: { amount: null } }))).toMatchObject({
+      snapshot: { refunds: [], complete: true },
+    });
+  });
+
   it.each([
     [2, 'processing'],
     ['3', 'succeeded'],
     ['completed', 'succeeded'],
     [1, 'unknown'],
     [4, 'unknown'],
-    [null, 'unknown'],
+    [null, 'unclear'],
   ])('shows a refund with status %p as %s', (status, expected) => {
     expect(read(pix({ refund: { amount: 12.34, external_id: 'x1', status } }))).toMatchObject({
       snapshot: { refunds: [{ providerRefundId: 'x1', amountMinor: 1234, status: expected }] },

@@ -89,14 +89,18 @@ const Pix = z.object({
   amount: reais.nullish(),
   status: word,
   paid_at: z.string().nullish(),
-  refund: z.object({ amount: reais, external_id: word.nullish(), status: word.nullish() }).nullish(),
+  refund: z
+    .object({ amount: reais.nullish(), external_id: word.nullish(), status: word.nullish() })
+    .refine(({ amount, status }) => amount != null || !status, { message: 'a status without an amount' })
+    .nullish(),
 });
 
 type Pix = z.output<typeof Pix>;
 
 function snapshotOf(pix: Pix): PaymentSnapshot {
+  const status = PAYMENT_STATUS.get(bareWord(pix.status)) ?? 'unknown';
   return {
-    status: PAYMENT_STATUS.get(bareWord(pix.status)) ?? 'unknown',
+    status,
     providerStatus: pix.status,
     providerPaymentReference: null,
     amountMinor: pix.amount ?? null,
@@ -104,23 +108,32 @@ function snapshotOf(pix: Pix): PaymentSnapshot {
     currency: 'BRL',
     method: null,
     paidAtMs: parseInstant(pix.paid_at),
-    refunds: refundsOf(pix),
+    ...refundsOf(pix, status === 'refunded'),
     complete: true,
   };
 }
 
-/** A refund object of no amount is an empty one. Whether "refunded" without one is ours, the caller decides. */
-function refundsOf({ refund }: Pix): PaymentSnapshot['refunds'] {
-  if (!refund || refund.amount === 0) return [];
-  const providerStatus = refund.status ?? '';
-  return [
-    {
-      providerRefundId: refund.external_id || null,
-      amountMinor: refund.amount,
-      status: REFUND_STATUS.get(bareWord(providerStatus)) ?? 'unknown',
-      providerStatus: `refund.status ${providerStatus}`,
-    },
-  ];
+/**
+ * A refund object of no amount is an empty one. One without a status says how much went back once the charge is refunded,
+ * and nothing before; whether "refunded" without any refund object is ours, the caller decides.
+ */
+function refundsOf(
+  { refund }: Pix,
+  isRefunded: boolean,
+): Pick<PaymentSnapshot, 'refunds' | 'totalOnlyMinor'> {
+  if (!refund?.amount) return { refunds: [] };
+  if (!refund.status && isRefunded) return { refunds: [], totalOnlyMinor: refund.amount };
+  const status = refund.status ? (REFUND_STATUS.get(bareWord(refund.status)) ?? 'unknown') : 'unclear';
+  return {
+    refunds: [
+      {
+        providerRefundId: refund.external_id || null,
+        amountMinor: refund.amount,
+        status,
+        providerStatus: `refund.status ${refund.status ?? 'absent'}`,
+      },
+    ],
+  };
 }
 
 /** "StatusCompleted" → "completed": the document has words where the answers have numbers. */
