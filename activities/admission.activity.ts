@@ -81,7 +81,8 @@ async function answerTo(
     case 'refused':
       return { verdict: { kind: 'refused', broken: outcome.broken, firstAskId: outcome.firstAskId } };
     case 'keyReused':
-      return { verdict: { kind: 'keyReused' } };
+    case 'tooLate':
+      return { verdict: { kind: outcome.kind } };
     case 'replayed': {
       const resume = await resumeOf(deps, start.refundId);
       return { verdict: { kind: 'replayed' }, ...(resume ? { resume } : {}) };
@@ -99,13 +100,14 @@ async function answerTo(
 async function resumeOf(deps: ActivityDeps, refundId: string): Promise<Resume | null> {
   const refund = await findRefund(deps.db, refundId);
   if (!refund || !isOpen(refund.status)) return null;
-  const absent = (await attemptsOf(deps.db, refundId)).filter(
-    ({ conclusion, number }) => conclusion === 'absent' && number < refund.attempt,
-  );
+  const attempts = await attemptsOf(deps.db, refundId);
+  const open = attempts.findLast(({ conclusion }) => conclusion === null);
   return {
     terms: termsOf(deps, refund),
     attempt: refund.attempt,
-    resends: absent.length,
+    firstSentAtMs: open?.claimed_at.getTime() ?? null,
+    resends: attempts.filter(({ conclusion, number }) => conclusion === 'absent' && number < refund.attempt)
+      .length,
     inReview: refund.status === 'review',
   };
 }
@@ -189,6 +191,7 @@ function rulesOf(
   const window = (payment: Payment): RefundWindow | null => windowOf(deps, payment, shownPaidAtMs);
   return {
     window,
+    isLate: () => deps.nowMs() > start.admitUntilMs,
     decide: (payment, standing) => {
       const { definition, provider } = providerNamed(deps, payment.provider);
       return decideEligibility(start.request, {
@@ -250,6 +253,7 @@ function termsOf(deps: ActivityDeps, refund: RefundRow): SagaTerms {
     currency: refund.currency,
     needsLane: !capabilities.idempotentSubmit,
     idempotentSubmit: capabilities.idempotentSubmit,
+    deadlineMs: refund.refund_deadline?.getTime() ?? null,
     submitBeforeMs: refund.submit_before?.getTime() ?? null,
     quietMs: deps.timings.providerQuietMs,
     pollMs: deps.timings.confirmPollMs,

@@ -87,6 +87,8 @@ export interface Resume {
   readonly terms: SagaTerms;
   /** The last claimed attempt. */
   readonly attempt: number;
+  /** When that attempt may have left first; null where none is open. */
+  readonly firstSentAtMs: number | null;
   /** Resends that proven absence has already led to. */
   readonly resends: number;
   readonly inReview: boolean;

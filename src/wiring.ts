@@ -28,7 +28,9 @@ export function buildParts(config: Config, log: Logger): Parts {
   const db = openDatabase(databaseUrlOf(config));
   const clients = createHttpClient({ timeoutMs: config.providerTimeoutMs });
   const nowMs = (): number => Date.now();
-  const credentialStore = createCredentialStore(db, { sealing: sealingOf(config), nowMs });
+  // Apart, because a renewal holds a connection while a provider's login takes its time.
+  const credentialsDb = openDatabase(databaseUrlOf(config), { poolMax: 3 });
+  const credentialStore = createCredentialStore(credentialsDb, { sealing: sealingOf(config), nowMs });
   const create = ({ definition, settings }: ProviderSetup): RefundProvider | null =>
     settings === null
       ? null
@@ -51,7 +53,7 @@ export function buildParts(config: Config, log: Logger): Parts {
     providers,
     close: async () => {
       await clients.close();
-      await db.destroy();
+      await Promise.all([db.destroy(), credentialsDb.destroy()]);
     },
   };
 }

@@ -187,13 +187,15 @@ describe('POST /v1/refunds', () => {
     ]);
   });
 
-  it('202 when the engine fails after the ledger admitted', async () => {
+  it('202, and no replay, when its own answer was lost after the ledger admitted', async () => {
     door.engine.answer = async (start) => {
       await admit(start);
       throw new EngineFailure('unavailable', 'the answer was lost');
     };
     const answer = await ask();
-    expect([answer.status, answer.headers['idempotent-replayed']]).toEqual([202, 'true']);
+    expect([answer.status, answer.headers['idempotent-replayed']]).toEqual([202, undefined]);
+    const again = await ask();
+    expect([again.status, again.headers['idempotent-replayed']]).toEqual([202, 'true']);
   });
 
   it('409 idempotency_in_progress when too many wait for the same verdict', async () => {

@@ -40,6 +40,21 @@ describe('a refund whose run was reset goes on from the ledger', () => {
     expect(service.simulators.refundsOf('pagou', payment.providerPaymentId)).toHaveLength(1);
   }, 30_000);
 
+  it('is taken up when the client repeats its key after the run was terminated', async () => {
+    const payment = await registerPayment(service, 'braspag', 2_000);
+    await service.simulators.inject('braspag', { operation: 'submit', name: 'never_confirms' });
+    const id = await askFor(payment.id, 'terminated');
+    await untilShown('braspag', payment.providerPaymentId);
+    await refundWhen(service, id, ({ pending_reason }) => pending_reason === 'provider_processing');
+    await service.client.workflow.getHandle(`refund/${id}`).terminate('a test');
+
+    expect(await askFor(payment.id, 'terminated')).toBe(id);
+    const [shown] = service.simulators.refundsOf('braspag', payment.providerPaymentId);
+    service.simulators.setRefundStatus('braspag', payment.providerPaymentId, shown!.id, 'succeeded');
+    expect(await refundWhen(service, id, isFinal)).toMatchObject({ status: 'succeeded' });
+    expect(service.simulators.refundsOf('braspag', payment.providerPaymentId)).toHaveLength(1);
+  }, 30_000);
+
   async function askFor(paymentId: string, idempotencyKey: string): Promise<string> {
     const { status, body } = await service.call('POST', '/v1/refunds', {
       idempotencyKey,
@@ -49,7 +64,7 @@ describe('a refund whose run was reset goes on from the ledger', () => {
     return body.id;
   }
 
-  async function untilShown(provider: 'efi', providerPaymentId: string): Promise<void> {
+  async function untilShown(provider: 'efi' | 'braspag', providerPaymentId: string): Promise<void> {
     while (service.simulators.refundsOf(provider, providerPaymentId).length === 0) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

@@ -336,7 +336,7 @@ describe('a run that takes the place of a lost one', () => {
   it('begins by reading where an attempt was claimed, and sends nothing before that', async () => {
     const start = aStart();
     const verdict = { kind: 'replayed' } as const;
-    const resume = { terms: TERMS, attempt: 1, resends: 0, inReview: false };
+    const resume = { terms: TERMS, attempt: 1, firstSentAtMs: null, resends: 0, inReview: false };
     const seen = stage.cast(start.refundId, {}, { admit: async () => ({ verdict, resume }) });
     expect(await stage.request(start)).toEqual(verdict);
     expect(await resultOf(start.refundId)).toEqual(SUCCEEDED);

@@ -4,10 +4,14 @@ import { providerTaskQueue } from './messages.js';
 
 /** Every timeout and retry of the refund workflow, by name. */
 
-/** Ledger steps are short and safe to repeat; they are tried until PostgreSQL answers. */
+/**
+ * Ledger steps are short and safe to repeat; they are tried until PostgreSQL answers. Past some seconds the pauses become
+ * timers: a workflow task that is kept alive for the length of an outage fills the history.
+ */
 export const LEDGER_STEP: LocalActivityOptions = {
   startToCloseTimeout: '15s',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '5s' },
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '20s' },
+  localRetryThreshold: '5s',
 };
 
 /**

@@ -265,6 +265,14 @@ function showInSearch(status: string, terms: SagaTerms | null, refundId: string)
           { key: defineSearchAttributeKey('RefundProvider', 'KEYWORD'), value: terms.provider },
           { key: defineSearchAttributeKey('RefundPaymentId', 'KEYWORD'), value: terms.paymentId },
           { key: defineSearchAttributeKey('RefundAmount', 'INT'), value: terms.amountMinor },
+          ...(terms.deadlineMs === null
+            ? []
+            : [
+                {
+                  key: defineSearchAttributeKey('RefundDeadline', 'DATETIME'),
+                  value: new Date(terms.deadlineMs),
+                },
+              ]),
         ]
       : []),
   ]);

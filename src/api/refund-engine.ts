@@ -31,6 +31,8 @@ export interface RefundEngine {
    * @throws EngineFailure when no verdict came in time: whether the refund is admitted is then unknown.
    */
   requestRefund(start: RefundStart, hints: RefundHints): Promise<AdmissionVerdict>;
+  /** Starts the process of an open refund where none runs; a running one is left as it is. @throws EngineFailure */
+  keepRunning(start: RefundStart, hints: RefundHints): Promise<void>;
   /** Tells a running refund to look at its provider soon. @throws EngineFailure */
   hint(refundId: string, source: 'webhook' | 'refresh'): Promise<void>;
   /** False where the engine does not answer. Never throws. */
@@ -70,11 +72,19 @@ export function createRefundEngine(client: Client): RefundEngine {
       withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
         client.workflow.executeUpdateWithStart(admissionUpdate, {
           args: [{ body: { fingerprint: start.fingerprint } }],
-          // Each request asks anew: an update id that repeats would answer without comparing the bodies.
+          // One a request: an update id that repeats would answer without comparing the bodies.
           updateId: start.askId,
-          startWorkflowOperation: startOperation(start, hints),
+          startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
+            REFUND_WORKFLOW_TYPE,
+            startOptions(start, hints),
+          ),
         }),
       ),
+    keepRunning: async (start, hints) => {
+      await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
+        client.workflow.start<RefundWorkflow>(REFUND_WORKFLOW_TYPE, startOptions(start, hints)),
+      );
+    },
     hint: async (refundId, source) => {
       try {
         await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
@@ -98,21 +108,21 @@ export function createRefundEngine(client: Client): RefundEngine {
   };
 }
 
-function startOperation(start: RefundStart, hints: RefundHints): WithStartWorkflowOperation<RefundWorkflow> {
+function startOptions(start: RefundStart, hints: RefundHints) {
   const envelope: Envelope<RefundStart> = { body: start };
-  return new WithStartWorkflowOperation<RefundWorkflow>(REFUND_WORKFLOW_TYPE, {
+  return {
     workflowId: refundWorkflowId(start.refundId),
     taskQueue: REFUND_TASK_QUEUE,
-    args: [envelope],
+    args: [envelope] as [Envelope<RefundStart>],
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
     // A closed run that never admitted must not block its key: the ledger's row is the guard.
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
     // A worker that died is given up sooner than by the default of 10 s.
-    workflowTaskTimeout: '5s',
+    workflowTaskTimeout: '5s' as const,
     typedSearchAttributes: new TypedSearchAttributes(searchAttributes(hints)),
     staticSummary: hints.summary,
     staticDetails: `Requested by the API, request ${start.requestId}.`,
-  });
+  };
 }
 
 function searchAttributes(hints: RefundHints): SearchAttributePair[] {

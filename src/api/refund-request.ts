@@ -4,6 +4,7 @@ import type { BrokenRule } from '../domain/eligibility.js';
 import { assertNever } from '../domain/errors.js';
 import { formatDecimal } from '../domain/money.js';
 import type { Payment } from '../domain/payment.js';
+import { isOpen } from '../domain/refund.js';
 import { refundWindow } from '../domain/window.js';
 import { findPayment, findPaymentAtProvider } from '../ledger/payments.js';
 import { findOutcomeOfKey, findRefund, type RefundRow } from '../ledger/refund-reads.js';
@@ -35,30 +36,49 @@ export async function requestRefund(
   ask: RefundAsk,
 ): Promise<{ readonly refund: RefundRow; readonly replayed: boolean }> {
   const request = toRefundRequest(deps, ask.body);
-  const fingerprint = fingerprintOf(request);
-  const known = await answerOfKey(deps, ask, fingerprint);
-  if (known) return known;
-
   const payment = await paymentInLedger(deps, request);
+  const start = startOf(deps, ask, request, payment);
+  const hints = hintsFor(deps, request, payment);
+  const known = await answerOfKey(deps, start);
+  if (known) {
+    if (isOpen(known.refund.status)) keepRunning(deps, start, hints);
+    return known;
+  }
   if (!payment && 'paymentId' in request.payment) throw notFound('payment');
-  const start: RefundStart = {
+
+  const verdict = await verdictOf(deps, start, hints);
+  if (verdict === null || verdict.kind === 'replayed') {
+    const stored = await answerOfKey(deps, start);
+    if (stored) return stored;
+    throw engineUnavailable();
+  }
+  return answerOf(deps, verdict, start.askId);
+}
+
+function startOf(
+  deps: ApiDeps,
+  ask: RefundAsk,
+  request: RefundRequest,
+  payment: Payment | null,
+): RefundStart {
+  return {
     refundId: refundIdOfKey(ask.actor, ask.idempotencyKey),
     actor: ask.actor,
     idempotencyKey: ask.idempotencyKey,
-    fingerprint,
+    fingerprint: fingerprintOf(request),
     requestId: ask.requestId,
     askId: randomUUID(),
     providerEnabled: isEnabled(deps, payment?.provider ?? providerOf(request)),
     admitUntilMs: deps.nowMs() + ADMIT_WITHIN_MS,
     request,
   };
-  const verdict = await verdictOf(deps, start, hintsFor(deps, request, payment));
-  if (verdict === null || verdict.kind === 'replayed') {
-    const stored = await answerOfKey(deps, ask, fingerprint);
-    if (stored) return stored;
-    throw engineUnavailable();
-  }
-  return answerOf(deps, verdict, start.askId);
+}
+
+/** An open refund whose process was lost gets one that goes on from the ledger; nobody waits for that. */
+function keepRunning(deps: ApiDeps, start: RefundStart, hints: RefundHints): void {
+  deps.engine.keepRunning(start, hints).catch((error: unknown) => {
+    deps.log.warn({ err: error, refundId: start.refundId }, 'an open refund could not be kept running');
+  });
 }
 
 /** With every id in its canonical form, so that two ways of writing one payment are one request. */
@@ -96,16 +116,17 @@ function namedPayment(deps: Pick<ApiDeps, 'providers'>, body: RefundBody): Refun
 /** What the ledger says under this key; null: nothing yet. @throws Problem for a refusal or another body. */
 async function answerOfKey(
   deps: ApiDeps,
-  ask: RefundAsk,
-  fingerprint: string,
-): Promise<{ refund: RefundRow; replayed: true } | null> {
-  const outcome = await findOutcomeOfKey(deps.db, ask.actor, ask.idempotencyKey);
+  start: RefundStart,
+): Promise<{ refund: RefundRow; replayed: boolean } | null> {
+  const outcome = await findOutcomeOfKey(deps.db, start.actor, start.idempotencyKey);
   if (!outcome) return null;
-  if (outcome.fingerprint !== fingerprint) throw keyReused();
-  if (outcome.refusal) throw refusal(outcome.refusal, REPLAYED);
+  if (outcome.fingerprint !== start.fingerprint) throw keyReused();
+  // Its own verdict may have been late for whoever asked first.
+  const replayed = outcome.firstAskId !== start.askId;
+  if (outcome.refusal) throw refusal(outcome.refusal, replayed ? REPLAYED : {});
   const refund = await findRefund(deps.db, outcome.refundId);
   if (!refund) throw new Error('an admitted key names no refund');
-  return { refund, replayed: true };
+  return { refund, replayed };
 }
 
 /** Null: the engine gave none, and only the ledger can tell what happened. */

@@ -45,6 +45,8 @@ export interface NewPayment {
 
 /** The parts of the decision that need rules, policy or hashing: given by the activity, run under the lock. */
 export interface AdmissionRules {
+  /** The time for admission is over: asked again under the lock, which may have been waited for. */
+  isLate(): boolean;
   decide(payment: Payment, standing: Standing): EligibilityDecision;
   window(payment: Payment): RefundWindow | null;
   contentHash(payment: Payment, amountMinor: number): string;
@@ -54,6 +56,7 @@ export type AdmissionOutcome =
   | { readonly kind: 'admitted'; readonly refund: RefundRow; readonly firstAskId: string }
   | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstAskId: string }
   | { readonly kind: 'replayed' | 'keyReused' }
+  | { readonly kind: 'tooLate' }
   | { readonly kind: 'duplicateReference'; readonly refundId: string };
 
 /**
@@ -74,6 +77,8 @@ export async function admitRefund(
     // Somebody with the same key may have been first to this lock.
     const decidedMeanwhile = await decidedBefore(trx, admission);
     if (decidedMeanwhile) return decidedMeanwhile;
+
+    if (rules.isLate()) return { kind: 'tooLate' };
 
     const duplicate = await liveReference(trx, locked.id, admission.reference);
     if (duplicate) return { kind: 'duplicateReference', refundId: duplicate };

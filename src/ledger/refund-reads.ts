@@ -89,6 +89,8 @@ export interface StoredOutcome {
   readonly refundId: string;
   /** Null: admitted. */
   readonly refusal: readonly BrokenRule[] | null;
+  /** Which request asked first. */
+  readonly firstAskId: string;
 }
 
 /** What became of an idempotency key; null: nothing is stored under it. */
@@ -99,11 +101,13 @@ export async function findOutcomeOfKey(
 ): Promise<StoredOutcome | null> {
   const row = await db
     .selectFrom('idempotency')
-    .select(['fingerprint', 'refund_id', 'refusal'])
+    .select(['fingerprint', 'refund_id', 'refusal', 'first_ask_id'])
     .where('actor', '=', actor)
     .where('key', '=', key)
     .executeTakeFirst();
-  return row ? { fingerprint: row.fingerprint, refundId: row.refund_id, refusal: row.refusal } : null;
+  if (!row) return null;
+  const { fingerprint, refund_id: refundId, refusal, first_ask_id: firstAskId } = row;
+  return { fingerprint, refundId, refusal, firstAskId };
 }
 
 /** The refunds of a payment that a word from its provider may concern. */

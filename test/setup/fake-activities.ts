@@ -39,6 +39,7 @@ export const TERMS: SagaTerms = {
   currency: 'BRL',
   needsLane: false,
   idempotentSubmit: false,
+  deadlineMs: null,
   submitBeforeMs: null,
   quietMs: 900,
   pollMs: HOUR_MS,

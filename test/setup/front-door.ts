@@ -227,6 +227,7 @@ function createFakeEngine(): FakeEngine {
       engine.asked.push({ start, hints });
       return engine.answer(start);
     },
+    keepRunning: async () => undefined,
     hint: async (refundId, source) => {
       engine.hinted.push({ refundId, source });
       await engine.onHint(refundId);

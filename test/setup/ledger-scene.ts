@@ -123,6 +123,7 @@ export async function openLedger(): Promise<LedgerScene> {
         ...given,
       };
       return admitRefund(db, admission, {
+        isLate: () => false,
         decide: (payment, standing) =>
           decideEligibility(asked, {
             payment,
