@@ -61,14 +61,7 @@ module.exports = {
       comment: 'A file that nobody imports and that nobody starts is dead.',
       from: {
         orphan: true,
-        pathNot: [
-          ENTRIES,
-          TESTS,
-          '^(scripts|bench|lab)/',
-          '^simulators/main\\.ts$',
-          '\\.d\\.ts$',
-          '^[^/]+\\.[cm]?js$',
-        ],
+        pathNot: [ENTRIES, TESTS, '^scripts/', '^simulators/main\\.ts$', '\\.d\\.ts$', '^[^/]+\\.[cm]?js$'],
       },
       to: {},
     },
@@ -201,7 +194,7 @@ module.exports = {
       severity: 'error',
       comment: 'What is shipped never reaches what is only for tests, demo and development.',
       from: { path: '^(src|workflows|activities)/', pathNot: TESTS },
-      to: { path: ['\\.spec\\.ts$', '^(test|simulators|scripts|bench|lab)/'] },
+      to: { path: ['\\.spec\\.ts$', '^(test|simulators|scripts)/'] },
     },
     ...room('simulators', '^simulators/', {
       // Amounts and words of the domain, but no adapter: a double made from our own code repeats our misreadings.

@@ -62,17 +62,13 @@ const readsEnvironment = [
   'src/{main,worker,dev,key,migrate}.ts',
   'simulators/main.ts',
   'scripts/**',
-  'bench/**',
-  'lab/**',
   'test/setup/**',
 ];
 const talksToTheTerminal = [
-  'src/{main,worker,dev,key,migrate}.ts',
+  'src/{main,worker,dev,key,migrate,startup-failure}.ts',
   'src/embedded/**/*.ts',
   'simulators/main.ts',
   'scripts/**',
-  'bench/**',
-  'lab/**',
   'test/setup/**',
 ];
 

@@ -1,7 +1,7 @@
 // `npm start` is one process, so that Ctrl-C and `kill` reach the launcher itself.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,6 +23,8 @@ async function start() {
   const hash = hashSources();
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== hash) {
     console.log('Building');
+    // A build that fails or is interrupted half-way must not pass for the one before it.
+    rmSync(stamp, { force: true });
     await build();
     writeFileSync(stamp, hash);
   }

@@ -28,7 +28,7 @@ export interface SimulatorOptions {
   readonly confirmDelayMs?: number;
   /** Makes the ids of payments and refunds repeatable; keys are always random. */
   readonly seed?: string | number;
-  /** The `env` of an earlier start: the same ports and credentials again, as after a restart of the providers. */
+  /** The `env` of an earlier start: the same credentials again, and the same ports where nobody took them meanwhile. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -120,7 +120,7 @@ export async function startSimulators(options: SimulatorOptions = {}): Promise<S
   for (const provider of Object.values(providers)) {
     for (const [setting, routes] of Object.entries(provider.routes)) {
       const port = Number(new URL(options.env?.[setting] ?? 'http://127.0.0.1').port);
-      const listener = await Listener.open(port, serveProvider(provider, routes, faults, bank));
+      const listener = await openAt(port, serveProvider(provider, routes, faults, bank));
       listeners.push({ provider: provider.name, setting, listener });
     }
   }
@@ -255,6 +255,16 @@ export async function startSimulators(options: SimulatorOptions = {}): Promise<S
       book.close();
     },
   };
+}
+
+/** Kept ports are not ours while nothing runs: one that somebody took meanwhile is given up for a free one. */
+async function openAt(port: number, serve: Parameters<typeof Listener.open>[1]): Promise<Listener> {
+  try {
+    return await Listener.open(port, serve);
+  } catch (error) {
+    if (port === 0 || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    return Listener.open(0, serve);
+  }
 }
 
 /** Braspag fixes the lengths of its two; the others are opaque. */

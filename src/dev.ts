@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.js';
 import { providerSettingPrefix, readConfig, type Config } from './config.js';
 import type { Child } from './embedded/children.js';
@@ -29,6 +29,7 @@ import { freePort, isPortFree } from './embedded/ports.js';
 import { startPostgres } from './embedded/postgres.js';
 import { claimProcessRecord } from './embedded/process-record.js';
 import { startTemporal, type RunningTemporal } from './embedded/temporal.js';
+import { readPolicy } from './policy.js';
 
 /**
  * What `npm start` does: brings up whatever the environment does not name, runs the demo, serves until Ctrl-C.
@@ -38,7 +39,11 @@ import { startTemporal, type RunningTemporal } from './embedded/temporal.js';
 export async function runDev(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const options = readOptions(args);
   const config = readConfig(env);
+  // Whatever the person has to mend is told before anything is brought up.
+  readPolicy(config.policyFile);
   claimDataDir(config.dataDir);
+  await choosePort(env, API.portSetting, config.port, config.host);
+  await choosePort(env, WORKER.portSetting, config.workerHealthPort, config.host);
   const launch: Launch = {
     config,
     env,
@@ -222,7 +227,11 @@ async function bringUpSimulators(
   const part = (simulating: Child): Part =>
     servicePart(simulating, SIMULATORS_STOP_MS, async () => {
       const controlPort = new URL(simulators.control).port;
-      const [next] = await startSimulators(launch, simulators.env, { SIMULATORS_CONTROL_PORT: controlPort });
+      const [next, { env }] = await startSimulators(launch, simulators.env, {
+        SIMULATORS_CONTROL_PORT: controlPort,
+      });
+      // The API and the worker know the old addresses.
+      if (!isDeepStrictEqual(env, simulators.env)) failed(next, 'lost a port to another program');
       return part(next);
     });
   addPart(launch, part(child), print);
@@ -234,7 +243,7 @@ async function startSimulators(
   last: Readonly<Record<string, string>> | null,
   more: Readonly<Record<string, string>>,
 ): Promise<[Child, Simulators]> {
-  const again = last !== null && (await areFree(last)) ? { SIMULATORS_ENV: JSON.stringify(last) } : {};
+  const again = last === null ? {} : { SIMULATORS_ENV: JSON.stringify(last) };
   const child = startNode({
     name: 'simulators',
     script: fileURLToPath(new URL('../simulators/main.js', import.meta.url)),
@@ -252,15 +261,6 @@ async function startSimulators(
   lines.on('line', () => undefined);
   print('The simulators of all five providers are ready');
   return [child, JSON.parse(line) as Simulators];
-}
-
-/** The simulators can only have their old ports where nobody took them meanwhile. */
-async function areFree(origins: Readonly<Record<string, string>>): Promise<boolean> {
-  const ports = Object.values(origins).flatMap((value) =>
-    URL.canParse(value) ? [Number(new URL(value).port)] : [],
-  );
-  const free = await Promise.all(ports.map((port) => isPortFree(port)));
-  return free.every(Boolean);
 }
 
 /** A key or profile meant for another server must not reach the embedded one, which is found under DATA_DIR. */

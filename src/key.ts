@@ -3,6 +3,7 @@ import { readConfig } from './config.js';
 import { runningPostgresUrl } from './embedded/postgres.js';
 import { openDatabase, type Database } from './ledger/database.js';
 import { ROLES, createApiKey, isRole, listApiKeys, revokeApiKey } from './ledger/keys.js';
+import { tellStartupFailure } from './startup-failure.js';
 
 const USAGE = `usage:
   npm run -s key -- create --actor NAME --role ROLE [--role ROLE ...]   (roles: ${ROLES.join(', ')})
@@ -30,11 +31,7 @@ async function runKeyCommand(args: readonly string[]): Promise<void> {
 type Command = (db: Database) => Promise<void>;
 
 function readCommand(args: readonly string[]): Command {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    allowPositionals: true,
-    options: { actor: { type: 'string' }, role: { type: 'string', multiple: true } },
-  });
+  const { values, positionals } = readArgs(args);
   const [name, id, ...rest] = positionals;
   const { actor, role: roles = [] } = values;
   if (rest.length > 0) throw new Error(USAGE);
@@ -44,6 +41,18 @@ function readCommand(args: readonly string[]): Command {
   if (name === 'list' && id === undefined) return list;
   if (name === 'revoke' && id !== undefined) return revoke(id);
   throw new Error(USAGE);
+}
+
+function readArgs(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { actor: { type: 'string' }, role: { type: 'string', multiple: true } },
+    });
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${USAGE}`, { cause: error });
+  }
 }
 
 function create(actor: string, roles: readonly string[]): Command {
@@ -74,6 +83,5 @@ function revoke(id: string): Command {
 try {
   await runKeyCommand(process.argv.slice(2));
 } catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
+  tellStartupFailure(error);
 }

@@ -7,6 +7,7 @@ import { createRefundEngine } from './api/refund-engine.js';
 import { readConfig } from './config.js';
 import { NEWEST_MIGRATION } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
+import { tellStartupFailure } from './startup-failure.js';
 import { temporalTarget } from './temporal.js';
 import { buildParts } from './wiring.js';
 
@@ -32,7 +33,7 @@ async function main(): Promise<void> {
   });
 
   // Before it listens: whoever stops it early must not wait for a signal that was missed.
-  const asked = Promise.race(['SIGTERM', 'SIGINT', 'disconnect'].map((event) => once(process, event)));
+  const asked = Promise.race(['SIGTERM', 'SIGINT'].map((event) => once(process, event)));
   await app.listen(config.port, config.host);
   log.info({ url: await app.getUrl() }, 'the API listens');
   await asked;
@@ -58,6 +59,5 @@ async function drain(app: NestFastifyApplication): Promise<void> {
 try {
   await main();
 } catch (error) {
-  console.error(error instanceof Error && error.constructor === Error ? error.message : error);
-  process.exitCode = 1;
+  tellStartupFailure(error);
 }

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import { readConfig } from './config.js';
 import { runningPostgresUrl } from './embedded/postgres.js';
+import { tellStartupFailure } from './startup-failure.js';
 
 /** `npm run migrate`: brings the database up to date; of two at once the second waits and finds nothing to do. */
 async function migrate(): Promise<void> {
@@ -35,6 +36,5 @@ function migrationsFolder(): string {
 try {
   await migrate();
 } catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = 1;
+  tellStartupFailure(error);
 }

@@ -1,11 +1,14 @@
-import { describe, expect, it } from '@jest/globals';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readPolicy } from './policy.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+const folder = mkdtempSync(join(tmpdir(), 'estorno-policy-'));
+
+afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('readPolicy', () => {
   it('fills in every member that is left out, so that an empty policy is the shipped one', () => {
@@ -64,7 +67,7 @@ function policyOf(policy: object) {
 }
 
 function fileWith(text: string): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'estorno-policy-')), 'policy.json');
+  const file = join(folder, 'policy.json');
   writeFileSync(file, text);
   return file;
 }

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import canonicalizeModule from 'canonicalize';
 import { Duration, IANAZone } from 'luxon';
 import { z } from 'zod';
 import { AMOUNT_MINOR_MAX } from './domain/money.js';
 import type { ApprovalRule, Policy } from './domain/policy.js';
 import { REFUND_REASONS } from './domain/refund.js';
+import { fingerprintOf } from './signing/fingerprint.js';
 
 /** Its message names the file and every wrong member. */
 export class PolicyError extends Error {
@@ -26,7 +25,7 @@ export function readPolicy(file: string): Policy {
   const missing = notBuiltYet(form);
   if (missing.length > 0) throw new PolicyError(file, missing);
   return {
-    version: versionOf(form),
+    version: fingerprintOf(form).slice(0, 12),
     approval: {
       rules: form.approval.rules.map(toApprovalRule),
       expiresAfterMs: toMs(form.approval.expires_after),
@@ -150,13 +149,6 @@ function toApprovalRule({ when, approvals }: z.infer<typeof RuleForm>): Approval
 
 function toMs(isoDuration: string): number {
   return Duration.fromISO(isoDuration).toMillis();
-}
-
-// The package's types describe an ES module default that its CommonJS code does not have.
-const canonicalize = canonicalizeModule as unknown as (value: unknown) => string;
-
-function versionOf(form: PolicyForm): string {
-  return createHash('sha256').update(canonicalize(form)).digest('hex').slice(0, 12);
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string {

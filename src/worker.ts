@@ -9,6 +9,7 @@ import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
 import { readConfig } from './config.js';
 import { isDatabaseUp } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
+import { tellStartupFailure } from './startup-failure.js';
 import {
   registerSearchAttributes,
   temporalTarget,
@@ -36,8 +37,6 @@ async function main(): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  // A launcher that vanished takes its workers with it.
-  process.once('disconnect', stop);
 
   const health = await serveHealth(config.host, config.workerHealthPort, parts, () => running.workers);
   log.info({ port: config.workerHealthPort }, 'worker health is served');
@@ -166,6 +165,5 @@ function workersPoll(workers: readonly Worker[]): 'ok' | 'failing' {
 try {
   await main();
 } catch (error) {
-  console.error(error instanceof Error && error.constructor === Error ? error.message : error);
-  process.exitCode = 1;
+  tellStartupFailure(error);
 }

@@ -1,10 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { isFinal, refundWhen, registerPayment, startService, type Service } from './setup/service.js';
+import {
+  isFinal,
+  refundWhen,
+  registerPayment,
+  startService,
+  type Answer,
+  type Service,
+} from './setup/service.js';
 
-const ASKED = 60;
-const FIT = 24;
-
-describe('sixty refunds at once on one payment', () => {
+describe('many refunds at once on one payment', () => {
   let service: Service;
   beforeAll(async () => {
     service = await startService();
@@ -14,22 +18,22 @@ describe('sixty refunds at once on one payment', () => {
   }, 60_000);
 
   // PicPay has idempotency keys and runs them side by side; the lane providers run them one after another.
-  it.each(['picpay', 'fourgeeks', 'efi', 'braspag'] as const)(
-    'accept exactly as many as fit and pay each once: %s',
-    async (provider) => {
-      const payment = await registerPayment(service, provider, FIT * 250 + 249);
+  it.each([
+    ['picpay', 60, 24],
+    ['efi', 60, 24],
+    ['fourgeeks', 20, 8],
+    ['braspag', 20, 8],
+  ] as const)(
+    'accept exactly as many as fit and pay each once: %s, %d asked, %d fit',
+    async (provider, asked, fit) => {
+      const payment = await registerPayment(service, provider, fit * 250 + 249);
       const answers = await Promise.all(
-        Array.from({ length: ASKED }, (_, index) =>
-          service.call('POST', '/v1/refunds', {
-            idempotencyKey: `sixty-${provider}-${index}`,
-            body: { payment_id: payment.id, amount: 250, reason: 'requested_by_customer' },
-          }),
-        ),
+        Array.from({ length: asked }, (_, index) => ask(service, `many-${provider}-${index}`, payment.id)),
       );
       const accepted = answers.filter(({ status }) => status === 202);
-      expect(accepted).toHaveLength(FIT);
+      expect(accepted).toHaveLength(fit);
       const refused = answers.filter(({ status }) => status === 422);
-      expect(refused).toHaveLength(ASKED - FIT);
+      expect(refused).toHaveLength(asked - fit);
       expect(new Set(refused.map(({ body }) => body.code))).toEqual(new Set(['amount_exceeds_available']));
 
       const refunds = await Promise.all(
@@ -37,10 +41,10 @@ describe('sixty refunds at once on one payment', () => {
       );
       expect(new Set(refunds.map(({ status }) => status))).toEqual(new Set(['succeeded']));
       const shown = service.simulators.refundsOf(provider, payment.providerPaymentId);
-      expect(shown.map(({ amountMinor }) => amountMinor)).toEqual(Array.from({ length: FIT }, () => 250));
+      expect(shown.map(({ amountMinor }) => amountMinor)).toEqual(Array.from({ length: fit }, () => 250));
       const after = await service.call('GET', `/v1/payments/${payment.id}`);
       expect(after.body).toMatchObject({
-        amount_refunded: FIT * 250,
+        amount_refunded: fit * 250,
         amount_reserved: 0,
         refundable_amount: 249,
       });
@@ -51,12 +55,7 @@ describe('sixty refunds at once on one payment', () => {
   it('leaves one where the provider allows one refund a payment: pagou', async () => {
     const payment = await registerPayment(service, 'pagou', 10_000);
     const answers = await Promise.all(
-      Array.from({ length: 10 }, (_, index) =>
-        service.call('POST', '/v1/refunds', {
-          idempotencyKey: `ten-${index}`,
-          body: { payment_id: payment.id, amount: 250, reason: 'requested_by_customer' },
-        }),
-      ),
+      Array.from({ length: 10 }, (_, index) => ask(service, `ten-${index}`, payment.id)),
     );
     const [accepted, ...more] = answers.filter(({ status }) => status === 202);
     expect(more).toEqual([]);
@@ -64,3 +63,16 @@ describe('sixty refunds at once on one payment', () => {
     expect(service.simulators.refundsOf('pagou', payment.providerPaymentId)).toHaveLength(1);
   }, 60_000);
 });
+
+const TRIES_MAX = 5;
+
+/** As every client has to: a 503 is repeated with the same key. */
+async function ask(service: Service, idempotencyKey: string, paymentId: string): Promise<Answer> {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await service.call('POST', '/v1/refunds', {
+      idempotencyKey,
+      body: { payment_id: paymentId, amount: 250, reason: 'requested_by_customer' },
+    });
+    if (answer.status !== 503 || tries === TRIES_MAX) return answer;
+  }
+}

@@ -1,8 +1,8 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,6 +22,12 @@ const closers: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
+});
+
+const folders: string[] = [];
+
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
 
 describe('PicPay', () => {
@@ -238,7 +244,7 @@ describe('Pagou', () => {
 
 describe('the book', () => {
   it('survives a restart with the same ports and keys, refunds under way included', async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'simulators-'));
+    const dataDir = await newFolder();
     const before = await start({ dataDir, seed: 7, confirmDelayMs: 60_000 });
     const { providerPaymentId } = before.simulators.createPayment('efi', { amountMinor: 500 });
     const paid = before.simulators.createPayment('picpay', { amountMinor: 500 });
@@ -259,8 +265,39 @@ describe('the book', () => {
     );
   });
 
+  it('gives up a kept port that somebody took meanwhile, of that provider alone, and keeps the credentials', async () => {
+    const dataDir = await newFolder();
+    const before = await start({ dataDir });
+    const { env } = before.simulators;
+    await before.simulators.close();
+    closers.length = 0;
+    const thief = createServer();
+    await new Promise<void>((resolve) =>
+      thief.listen(Number(new URL(env['EFI_BASE_URL']!).port), '127.0.0.1', resolve),
+    );
+    closers.push(() => new Promise((resolve) => thief.close(resolve)));
+
+    const after = await start({ dataDir, env });
+    expect(after.simulators.env).toEqual({ ...env, EFI_BASE_URL: after.simulators.origins.efi });
+    expect(after.simulators.origins.efi).not.toBe(env['EFI_BASE_URL']);
+    const { providerPaymentId } = after.simulators.createPayment('efi', { amountMinor: 500 });
+    expect((await after.efi.read(providerPaymentId)).status).toBe(200);
+  });
+
+  it('says in one line what is wrong with the port of the control API', async () => {
+    const thief = createServer();
+    await new Promise<void>((resolve) => thief.listen(0, '127.0.0.1', resolve));
+    closers.push(() => new Promise((resolve) => thief.close(resolve)));
+    const { port } = thief.address() as AddressInfo;
+    expect(await failedStart(String(port))).toBe(
+      `SIMULATORS_CONTROL_PORT is set to ${port}, but nothing can listen there: it is busy\n`,
+    );
+    expect(await failedStart('garbage')).toBe('SIMULATORS_CONTROL_PORT must be a whole number\n');
+    expect(await failedStart('65536')).toBe('SIMULATORS_CONTROL_PORT must be at most 65535\n');
+  });
+
   it('loses nothing to kill -9, and the child ends with its parent', async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'simulators-'));
+    const dataDir = await newFolder();
     const first = await startChild(dataDir);
     const payment = first.line.payments.find((each) => each.provider === 'fourgeeks');
     const basic = Buffer.from(`${first.line.env['FOURGEEKS_SECRET_KEY']}:`).toString('base64');
@@ -368,6 +405,12 @@ describe('the control API', () => {
   });
 });
 
+async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'simulators-'));
+  folders.push(folder);
+  return folder;
+}
+
 interface Reply {
   readonly status: number;
   // The bodies of five foreign APIs; each test states the members that it relies on.
@@ -467,6 +510,19 @@ async function startChild(dataDir: string, env: Record<string, string> = {}) {
   closers.push(async () => child.kill('SIGKILL'));
   const [text] = await once(createInterface(child.stdout), 'line');
   return { child, line: JSON.parse(String(text)) as ChildLine };
+}
+
+/** What the child said on standard error before it gave up. */
+async function failedStart(controlPort: string): Promise<string> {
+  const child = spawn(process.execPath, ['--import', './test/setup/typescript.mjs', 'simulators/main.ts'], {
+    env: { DATA_DIR: await newFolder(), SIMULATORS_CONTROL_PORT: controlPort },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  closers.push(async () => child.kill('SIGKILL'));
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+  expect(await once(child, 'close')).toEqual([1, null]);
+  return said;
 }
 
 async function send(
