@@ -6,7 +6,7 @@ import { readPaymentWithin } from '../src/domain/bounded-read.js';
 import { isOpen } from '../src/domain/refund.js';
 import type { SagaTerms } from '../src/domain/saga-state.js';
 import { factsShown } from '../src/domain/unregistered.js';
-import { refundWindow, type RefundWindow } from '../src/domain/window.js';
+import { windowOfPayment, type RefundWindow } from '../src/domain/window.js';
 import {
   admitRefund,
   decidedBefore,
@@ -23,7 +23,7 @@ import type { RefundRow } from '../src/ledger/refunds.js';
 import { contentHashOf } from '../src/signing/content-hash.js';
 import { paymentIdOf } from '../src/signing/refund-id.js';
 import type { Envelope } from '../workflows/messages.js';
-import type { ActivityDeps, EnabledProvider } from './deps.js';
+import { providerNamed, type ActivityDeps } from './deps.js';
 import type { AdmissionVerdict, AdmitResult, RefundRequest, RefundStart, Resume } from './interface.js';
 
 /** The client waits for this reading; past it a registered payment is decided from the ledger. */
@@ -188,7 +188,8 @@ function rulesOf(
   nowMs: number,
 ): AdmissionRules {
   const shownPaidAtMs = subject.reading?.snapshot.paidAtMs ?? null;
-  const window = (payment: Payment): RefundWindow | null => windowOf(deps, payment, shownPaidAtMs);
+  const window = (payment: Payment): RefundWindow | null =>
+    windowOfPayment(payment, shownPaidAtMs, deps.policy.window);
   return {
     window,
     isLate: () => deps.nowMs() > start.admitUntilMs,
@@ -217,25 +218,6 @@ function rulesOf(
         policyVersion: deps.policy.version,
       }),
   };
-}
-
-/** The earlier of the two payment times counts: providers cut and shift theirs, merchants mistype theirs. */
-export function windowOf(
-  deps: ActivityDeps,
-  payment: Payment,
-  shownPaidAtMs: number | null,
-): RefundWindow | null {
-  return refundWindow(
-    payment.method,
-    Math.min(payment.paidAtMs, shownPaidAtMs ?? Infinity),
-    deps.policy.window,
-  );
-}
-
-export function providerNamed(deps: ActivityDeps, name: string): EnabledProvider {
-  const entry = deps.providers.get(name);
-  if (!entry) throw new Error(`no provider is called ${name}`);
-  return entry;
 }
 
 function runId(): string {

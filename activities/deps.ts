@@ -6,7 +6,7 @@ import type { ProviderDefinition } from '../src/providers/definition.js';
 /** What activities close over; built once by the worker's wiring. */
 export interface ActivityDeps {
   readonly db: Database;
-  readonly providers: ReadonlyMap<string, EnabledProvider>;
+  readonly providers: ReadonlyMap<string, KnownProvider>;
   readonly policy: Policy;
   readonly timings: Timings;
   readonly nowMs: () => number;
@@ -16,7 +16,7 @@ export interface ActivityDeps {
   };
 }
 
-export interface EnabledProvider {
+export interface KnownProvider {
   readonly definition: ProviderDefinition;
   /** Null while the provider's credentials are not set. */
   readonly provider: RefundProvider | null;
@@ -28,4 +28,10 @@ export interface Timings {
   readonly confirmPollMs: number;
   readonly confirmPollMaxMs: number;
   readonly retryMaxMs: number;
+}
+
+export function providerNamed(deps: ActivityDeps, name: string): KnownProvider {
+  const entry = deps.providers.get(name);
+  if (!entry) throw new Error(`no provider is called ${name}`);
+  return entry;
 }

@@ -3,8 +3,7 @@ import type { LookResult } from '../src/domain/saga-state.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { lookNeeded, noteLook, recordLook } from '../src/ledger/looks.js';
 import { loadRefund } from '../src/ledger/refunds.js';
-import { providerNamed } from './admission.activity.js';
-import type { ActivityDeps } from './deps.js';
+import { providerNamed, type ActivityDeps } from './deps.js';
 import { notDecidedYet } from './failures.js';
 
 /** Reads the provider once and stores what that says of the refund's last attempt. */

@@ -1,6 +1,7 @@
 import { activityInfo } from '@temporalio/activity';
 import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
 import { assertNever } from '../src/domain/errors.js';
+import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
 import {
   claimAttempt,
   attemptsOf,
@@ -8,17 +9,15 @@ import {
   type AttemptRow,
   type ClaimOutcome,
 } from '../src/ledger/attempts.js';
+import { windowOfPayment } from '../src/domain/window.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/answers.js';
 import { loadRefund, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
-import { providerNamed, windowOf } from './admission.activity.js';
-import type { ActivityDeps } from './deps.js';
+import { providerNamed, type ActivityDeps } from './deps.js';
 import type { SubmitActivityResult } from './interface.js';
 
 /** From the claim until the bytes must have left: past it the claim is void. A quick provider is given less. */
 const SEND_WITHIN_MS_MAX = 2_000;
-/** PicPay documents no retention for its keys; a day is what we trust. */
-const REPEAT_FOR_MS = 24 * 3_600_000;
 
 interface Subject {
   readonly refund: RefundRow;
@@ -63,7 +62,7 @@ export async function submit(
     rules: {
       capabilities: provider.capabilities,
       providerEnabled: true,
-      window: windowOf(deps, paymentFromRow(payment), read.snapshot.paidAtMs),
+      window: windowOfPayment(paymentFromRow(payment), read.snapshot.paidAtMs, deps.policy.window),
     },
     sendByMs: nowMs + sendWithinMs(deps),
     nowMs,

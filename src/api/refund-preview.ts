@@ -6,7 +6,7 @@ import { explainReading } from '../domain/matching.js';
 import type { Payment } from '../domain/payment.js';
 import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../domain/provider.js';
 import { factsShown } from '../domain/unregistered.js';
-import { refundWindow } from '../domain/window.js';
+import { windowOfPayment } from '../domain/window.js';
 import { referenceOf } from '../ledger/payment-row.js';
 import { readStanding } from '../ledger/payments.js';
 import type { Standing } from '../ledger/standing.js';
@@ -54,9 +54,7 @@ function decidedPreview(
   given: { asked: EligibilityRequest; snapshot: PaymentSnapshot | null; read: PaymentRead | null },
 ): Preview {
   const { snapshot, read } = given;
-  // Providers cut and shift times: the earlier one counts for the window.
-  const paidAtMs = Math.min(payment.paidAtMs, snapshot?.paidAtMs ?? payment.paidAtMs);
-  const window = refundWindow(payment.method, paidAtMs, deps.policy.window);
+  const window = windowOfPayment(payment, snapshot?.paidAtMs ?? null, deps.policy.window);
   const decision = decideEligibility(given.asked, {
     payment,
     capabilities: configured.definition.capabilities,

@@ -3,6 +3,9 @@ import { assertNever } from './errors.js';
 import type { FailureReason } from './refund.js';
 import type { SagaState, SagaTerms } from './saga-state.js';
 
+/** A repeat under one key is trusted for this long after its first sending; PicPay's retention is not documented. */
+export const REPEAT_FOR_MS = 24 * 3_600_000;
+
 /** When waiting with nothing sent ends, by the policy or by the window, and what the refund then failed of. */
 export function waitBounds(state: SagaState): { untilMs: number; reason: FailureReason } {
   const terms = termsOf(state);

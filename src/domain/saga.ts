@@ -4,7 +4,7 @@
  * The ledger checks again whatever moves money: a step is a proposal, never an order to believe.
  */
 import { assertNever } from './errors.js';
-import { growing, termsOf, waitBounds } from './saga-bounds.js';
+import { growing, REPEAT_FOR_MS, termsOf, waitBounds } from './saga-bounds.js';
 import type { FailureReason, RefundStatus } from './refund.js';
 import type {
   Stage,
@@ -16,8 +16,6 @@ import type {
   Decision,
 } from './saga-state.js';
 
-/** A repeat under one key is trusted for this long after its first sending; PicPay's retention is not documented. */
-const REPEAT_FOR_MS = 24 * 3_600_000;
 const RETRY_FIRST_MS = 1_000;
 /** Whoever waits for a lane shows itself this often: the ledger passes over waiters that fell silent. */
 const QUEUED_PAUSE_MS_MAX = 60_000;

@@ -44,6 +44,18 @@ export function refundWindow(
   }
 }
 
+/**
+ * The window of a payment with what its provider shows of its time: the earlier one counts, because providers cut and
+ * shift theirs, and merchants mistype theirs.
+ */
+export function windowOfPayment(
+  payment: { readonly method: PaymentMethod; readonly paidAtMs: number },
+  shownPaidAtMs: number | null,
+  policy: WindowPolicy,
+): RefundWindow | null {
+  return refundWindow(payment.method, Math.min(payment.paidAtMs, shownPaidAtMs ?? Infinity), policy);
+}
+
 function before(deadlineMs: number, policy: WindowPolicy): RefundWindow {
   return { deadlineMs, submitBeforeMs: deadlineMs - policy.safetyMinutes * MINUTE_MS };
 }
