@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { readConfig } from './config.js';
-import { runningPostgresUrl } from './embedded/postgres.js';
+import { databaseUrlOf } from './database-url.js';
 import { openDatabase, type Database } from './ledger/database.js';
 import { ROLES, createApiKey, isRole, listApiKeys, revokeApiKey } from './ledger/keys.js';
 import { tellStartupFailure } from './startup-failure.js';
@@ -14,13 +14,7 @@ const USAGE = `usage:
 async function runKeyCommand(args: readonly string[]): Promise<void> {
   const command = readCommand(args);
   const config = readConfig(process.env);
-  const databaseUrl = config.databaseUrl ?? runningPostgresUrl(config.dataDir);
-  if (databaseUrl === null) {
-    throw new Error(
-      `DATABASE_URL is not set, and no embedded PostgreSQL runs under ${config.dataDir} (npm start brings one up)`,
-    );
-  }
-  const db = openDatabase(databaseUrl, { poolMax: 1 });
+  const db = openDatabase(databaseUrlOf(config), { poolMax: 1 });
   try {
     await command(db);
   } finally {

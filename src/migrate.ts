@@ -2,20 +2,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import { readConfig } from './config.js';
-import { runningPostgresUrl } from './embedded/postgres.js';
+import { databaseUrlOf } from './database-url.js';
 import { tellStartupFailure } from './startup-failure.js';
 
 /** `npm run migrate`: brings the database up to date; of two at once the second waits and finds nothing to do. */
 async function migrate(): Promise<void> {
   const config = readConfig(process.env);
-  const databaseUrl = config.databaseUrl ?? runningPostgresUrl(config.dataDir);
-  if (databaseUrl === null) {
-    throw new Error(
-      `DATABASE_URL is not set, and no embedded PostgreSQL runs under ${config.dataDir} (npm start brings one up)`,
-    );
-  }
   const done = await runner({
-    databaseUrl,
+    databaseUrl: databaseUrlOf(config),
     dir: migrationsFolder(),
     migrationsTable: 'migrations',
     direction: 'up',

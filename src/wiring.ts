@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { ActivityDeps } from '../activities/deps.js';
 import type { RefundProvider } from './domain/provider.js';
 import type { Config, ProviderSetup } from './config.js';
-import { runningPostgresUrl } from './embedded/postgres.js';
+import { databaseUrlOf } from './database-url.js';
 import { createCredentialStore, type Sealing } from './ledger/credentials.js';
 import { openDatabase, type Database } from './ledger/database.js';
 import { readPolicy } from './policy.js';
@@ -25,11 +25,12 @@ export interface Parts {
 /** @throws Error in words for the operator when a part is not configured. */
 export function buildParts(config: Config, log: Logger): Parts {
   const policy = readPolicy(config.policyFile);
-  const db = openDatabase(databaseUrlOf(config));
+  const databaseUrl = databaseUrlOf(config);
+  const db = openDatabase(databaseUrl);
   const clients = createHttpClient({ timeoutMs: config.providerTimeoutMs });
   const nowMs = (): number => Date.now();
   // Apart, because a renewal holds a connection while a provider's login takes its time.
-  const credentialsDb = openDatabase(databaseUrlOf(config), { poolMax: 3 });
+  const credentialsDb = openDatabase(databaseUrl, { poolMax: 3 });
   const credentialStore = createCredentialStore(credentialsDb, { sealing: sealingOf(config), nowMs });
   const create = ({ definition, settings }: ProviderSetup): RefundProvider | null =>
     settings === null
@@ -73,16 +74,6 @@ export function activityDeps(config: Config, parts: Parts, log: Logger): Activit
     nowMs: () => Date.now(),
     log,
   };
-}
-
-function databaseUrlOf(config: Config): string {
-  const url = config.databaseUrl ?? runningPostgresUrl(config.dataDir);
-  if (url === null) {
-    throw new Error(
-      `DATABASE_URL is not set, and no embedded PostgreSQL runs under ${config.dataDir} (npm start brings one up)`,
-    );
-  }
-  return url;
 }
 
 function sealingOf(config: Config): Sealing | null {

@@ -147,7 +147,7 @@ function splitsOf(amountsMinor: readonly number[]): Split[] {
 /** Whether a snapshot has room for these amounts. */
 function holds(snapshot: AttemptView['before'], amountsMinor: readonly number[]): boolean {
   if (snapshot.totalOnlyMinor !== undefined) {
-    return amountsMinor.reduce((sum, amountMinor) => sum + amountMinor, 0) <= snapshot.totalOnlyMinor;
+    return sumOf(amountsMinor) <= snapshot.totalOnlyMinor;
   }
   const entries = snapshot.refunds.filter(({ status }) => status !== 'rejected');
   return amountsMinor.every((amountMinor) => take(entries, (entry) => entry.amountMinor === amountMinor));
@@ -214,7 +214,7 @@ function findInTotal(
   const { before } = attempt;
   const beforeMinor =
     before.totalOnlyMinor ?? sumMinor(before.refunds.filter(({ status }) => status !== 'rejected'));
-  const landedBesideMinor = others.landedSinceMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
+  const landedBesideMinor = sumOf(others.landedSinceMinor);
   const grownMinor = nowMinor - beforeMinor - landedBesideMinor;
   if (grownMinor < 0) return STALE;
   if (grownMinor === 0) return { kind: 'absent' };
@@ -233,7 +233,7 @@ function findInList(
   others: OtherRefunds,
 ): Match {
   const shown = now.refunds.filter(({ status }) => status !== 'rejected');
-  const landedBesideMinor = others.landedSinceMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
+  const landedBesideMinor = sumOf(others.landedSinceMinor);
   const grownMinor = sumMinor(shown) - beforeMinor - landedBesideMinor;
   if (grownMinor < 0) return STALE;
   if (grownMinor === 0) return { kind: 'absent' };
@@ -334,5 +334,9 @@ function take(entries: ProviderRefund[], fits: (entry: ProviderRefund) => boolea
 }
 
 function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
-  return entries.reduce((sum, entry) => sum + entry.amountMinor, 0);
+  return sumOf(entries.map(({ amountMinor }) => amountMinor));
+}
+
+function sumOf(amountsMinor: readonly number[]): number {
+  return amountsMinor.reduce((sum, amountMinor) => sum + amountMinor, 0);
 }
