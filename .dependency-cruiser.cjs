@@ -61,7 +61,14 @@ module.exports = {
       comment: 'A file that nobody imports and that nobody starts is dead.',
       from: {
         orphan: true,
-        pathNot: [ENTRIES, TESTS, '^scripts/', '^simulators/main\\.ts$', '\\.d\\.ts$', '^[^/]+\\.[cm]?js$'],
+        pathNot: [
+          ENTRIES,
+          TESTS,
+          '^scripts/',
+          '^(simulators|simulation|lab)/main\\.ts$',
+          '\\.d\\.ts$',
+          '^[^/]+\\.[cm]?js$',
+        ],
       },
       to: {},
     },
@@ -162,7 +169,7 @@ module.exports = {
         '^src/api/',
         DOMAIN,
         '^src/(ledger|signing)/',
-        '^workflows/messages\\.ts$',
+        '^workflows/(messages|start-options)\\.ts$',
         PROVIDER_CATALOGUE,
         NEST,
         packages('@temporalio/client', '@temporalio/common', 'zod', 'canonicalize'),
@@ -194,11 +201,27 @@ module.exports = {
       severity: 'error',
       comment: 'What is shipped never reaches what is only for tests, demo and development.',
       from: { path: '^(src|workflows|activities)/', pathNot: TESTS },
-      to: { path: ['\\.spec\\.ts$', '^(test|simulators|scripts)/'] },
+      to: { path: ['\\.spec\\.ts$', '^(test|simulators|simulation|lab|scripts)/'] },
     },
     ...room('simulators', '^simulators/', {
       // Amounts and words of the domain, but no adapter: a double made from our own code repeats our misreadings.
       may: ['^simulators/', DOMAIN, packages('zod', 'undici'), builtin('[a-z_/]+')],
+    }),
+    ...room('simulation', '^simulation/', {
+      // Decisions alone: whatever else it needed would make it slow, or less than deterministic.
+      may: ['^simulation/', DOMAIN, builtin('(util|perf_hooks|os|worker_threads)')],
+    }),
+    ...room('lab', '^lab/', {
+      // It meets the service as a user does, by its commands, HTTP and database; only the parts are ours to start.
+      may: [
+        '^lab/',
+        '^src/embedded/',
+        DOMAIN,
+        '^workflows/messages\\.ts$',
+        packages('pg', 'zod'),
+        builtin('[a-z_/]+'),
+      ],
+      mayTypes: ['^simulators/'],
     }),
   ],
 

@@ -23,7 +23,7 @@ export default {
     {
       ...base,
       displayName: 'unit',
-      testMatch: ['<rootDir>/{src,workflows,activities,simulators}/**/*.spec.ts'],
+      testMatch: ['<rootDir>/{src,workflows,activities,simulators,simulation}/**/*.spec.ts'],
     },
     {
       ...base,

@@ -24,7 +24,14 @@ import { contentHashOf } from '../src/signing/content-hash.js';
 import { paymentIdOf } from '../src/signing/refund-id.js';
 import type { Envelope } from '../workflows/messages.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
-import type { AdmissionVerdict, AdmitResult, RefundRequest, RefundStart, Resume } from './interface.js';
+import type {
+  AdmissionVerdict,
+  AdmitResult,
+  RefundRequest,
+  RefundResume,
+  RefundStart,
+  Resume,
+} from './interface.js';
 
 /** The client waits for this reading; past it a registered payment is decided from the ledger. */
 const READ_AT_ADMISSION_MS = 3_000;
@@ -43,8 +50,9 @@ type Subject =
 /** Reads the payment, decides every rule, reserves: one local activity, one transaction, one verdict. */
 export async function admit(
   deps: ActivityDeps,
-  { body: start }: Envelope<RefundStart>,
+  { body: start }: Envelope<RefundStart> | Envelope<RefundResume>,
 ): Promise<AdmitResult> {
+  if ('resume' in start) return goOn(deps, start.refundId);
   // Before the clock is asked: what is decided stays so, however late this run comes to hear of it.
   const asked = { ...start, runId: runId() };
   const decided = await decidedBefore(deps.db, asked);
@@ -83,10 +91,8 @@ async function answerTo(
     case 'keyReused':
     case 'tooLate':
       return { verdict: { kind: outcome.kind } };
-    case 'replayed': {
-      const resume = await resumeOf(deps, start.refundId);
-      return { verdict: { kind: 'replayed' }, ...(resume ? { resume } : {}) };
-    }
+    case 'replayed':
+      return goOn(deps, start.refundId);
     case 'duplicateReference':
       return {
         verdict: { kind: 'duplicateReference', detail: `The refund ${outcome.refundId} has this reference.` },
@@ -97,9 +103,17 @@ async function answerTo(
 }
 
 /** A refund has one workflow id and so one run at a time: if it is open and not ours yet, its earlier run is gone. */
-async function resumeOf(deps: ActivityDeps, refundId: string): Promise<Resume | null> {
+async function goOn(deps: ActivityDeps, refundId: string): Promise<AdmitResult> {
+  const verdict = { kind: 'replayed' } as const;
   const refund = await findRefund(deps.db, refundId);
-  if (!refund || !isOpen(refund.status)) return null;
+  if (!refund) return { verdict };
+  return isOpen(refund.status)
+    ? { verdict, resume: await resumeOf(deps, refund) }
+    : { verdict, status: refund.status };
+}
+
+async function resumeOf(deps: ActivityDeps, refund: RefundRow): Promise<Resume> {
+  const refundId = refund.id;
   const attempts = await attemptsOf(deps.db, refundId);
   const open = attempts.findLast(({ conclusion }) => conclusion === null);
   return {

@@ -5,6 +5,7 @@ import { whileBeating } from './heartbeats.js';
 import type { LedgerActivities, ProviderActivities } from './interface.js';
 import { compensate, review, settle, takeLane } from './ledger.activity.js';
 import { look, watch } from './look.activity.js';
+import { resolve } from './resolve.activity.js';
 import { submit } from './submit.activity.js';
 
 /** The activities of the refund workflow's own task queue. */
@@ -26,6 +27,7 @@ export function createProviderActivities(deps: ActivityDeps): ProviderActivities
     submit: bind('submit', (given, input) => whileBeating(() => submit(given, input))),
     look: bind('look', (given, input) => whileBeating(() => look(given, input))),
     watch: bind('watch', (given, input) => whileBeating(() => watch(given, input))),
+    resolve: bind('resolve', (given, input) => whileBeating(() => resolve(given, input))),
   };
 }
 

@@ -5,7 +5,7 @@ import type { Envelope } from '../workflows/messages.js';
 
 /** Steps in the ledger: local, short, safe to repeat. */
 export interface LedgerActivities {
-  admit(start: Envelope<RefundStart>): Promise<AdmitResult>;
+  admit(start: Envelope<RefundStart> | Envelope<RefundResume>): Promise<AdmitResult>;
   takeLane(input: {
     refundId: string;
   }): Promise<{ kind: 'taken' } | { kind: 'busy'; behindRefundId: string }>;
@@ -20,6 +20,34 @@ export interface ProviderActivities {
   look(input: { refundId: string; source: EvidenceSource }): Promise<LookResult>;
   /** Looks again and again by its retries; ends when something is decided, or at `untilMs`. */
   watch(input: { refundId: string; untilMs: number }): Promise<LookResult>;
+  /** Reads once more, then carries out a person's resolution of a review, unless what is shown contradicts it. */
+  resolve(input: { refundId: string; resolution: Resolution }): Promise<ResolveActivityResult>;
+}
+
+/** What a person decided about a refund in review. */
+export interface Resolution {
+  /** One a decision: a repeat of the activity recognises its own. */
+  readonly id: string;
+  readonly outcome: 'succeeded' | 'failed' | 'resend';
+  /** What the decision rests on, in the person's words or named facts. */
+  readonly evidence: string | Readonly<Record<string, string>>;
+  readonly actor: string;
+  readonly requestId: string;
+}
+
+export type ResolutionVerdict =
+  | { readonly kind: 'closed'; readonly status: RefundStatus }
+  /** To be sent again; `attempt` was the last number. */
+  | { readonly kind: 'resend'; readonly attempt: number }
+  | { readonly kind: 'contradicted'; readonly why: string }
+  | { readonly kind: 'providerUnavailable'; readonly detail: string }
+  | { readonly kind: 'notInReview' }
+  /** The requester may not decide about their own refund. */
+  | { readonly kind: 'ownRefund' };
+
+export interface ResolveActivityResult {
+  readonly verdict: ResolutionVerdict;
+  readonly wakeRefundId: string | null;
 }
 
 export interface SubmitActivityResult {
@@ -31,6 +59,12 @@ export interface SubmitActivityResult {
 export type ClosingResult =
   | { readonly kind: 'closed'; readonly status: RefundStatus; readonly wakeRefundId: string | null }
   | { readonly kind: 'refused'; readonly why: string };
+
+/** An open refund without a process gets one that goes on from the ledger, and reads nothing else. */
+export interface RefundResume {
+  readonly refundId: string;
+  readonly resume: true;
+}
 
 /** What the front door asks for: validated, with everything that admission needs and nothing secret. */
 export interface RefundStart {
@@ -80,6 +114,8 @@ export type AdmitResult =
   | { readonly verdict: Extract<AdmissionVerdict, { kind: 'admitted' }>; readonly terms: SagaTerms }
   /** This very refund is open and its earlier run is gone (reset, lost): this run goes on from the ledger. */
   | { readonly verdict: Extract<AdmissionVerdict, { kind: 'replayed' }>; readonly resume: Resume }
+  /** It has ended already. */
+  | { readonly verdict: Extract<AdmissionVerdict, { kind: 'replayed' }>; readonly status: RefundStatus }
   | { readonly verdict: Exclude<AdmissionVerdict, { kind: 'admitted' }> };
 
 /** Where the ledger says that an open refund stands. */

@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
 import type { Stage } from '../src/domain/saga-state.js';
-import { laneSignal, stageQuery, type RefundWorkflow } from '../workflows/messages.js';
+import { retrySignal, stageQuery, type RefundWorkflow } from '../workflows/messages.js';
 import { answered, inTurn, TERMS } from './setup/fake-activities.js';
 import { aStart, openWorkflowStage, type WorkflowStage } from './setup/workflow-stage.js';
 
@@ -232,7 +232,7 @@ describe('a wait before anything is sent', () => {
     expect(await resultOf(behind.refundId)).toEqual(SUCCEEDED);
     const events = await eventsOf(stage.handleOf(behind.refundId));
     const woken = events.findIndex((event) => event.workflowExecutionSignaledEventAttributes);
-    expect(events[woken]?.workflowExecutionSignaledEventAttributes?.signalName).toBe(laneSignal.name);
+    expect(events[woken]?.workflowExecutionSignaledEventAttributes?.signalName).toBe(retrySignal.name);
     expect(events.slice(woken).filter((event) => event.timerFiredEventAttributes)).toEqual([]);
   });
 
@@ -500,7 +500,7 @@ async function stageIs(refundId: string, wanted: Stage): Promise<void> {
 }
 
 async function signalLane(refundId: string): Promise<void> {
-  await stage.handleOf(refundId).signal(laneSignal, { body: {} });
+  await stage.handleOf(refundId).signal(retrySignal, { body: {} });
 }
 
 /** Asked for, and seen by the workflow. */

@@ -1,5 +1,11 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { AdmissionVerdict, RefundStart } from '../activities/interface.js';
+import type {
+  AdmissionVerdict,
+  RefundResume,
+  RefundStart,
+  Resolution,
+  ResolutionVerdict,
+} from '../activities/interface.js';
 
 /** Every message travels in an envelope; `proof` is the front door's signature where one is required. */
 export interface Envelope<T> {
@@ -37,13 +43,18 @@ export const admissionUpdate = defineUpdate<AdmissionVerdict, [Envelope<{ finger
 /** Something may have happened at the provider: look there soon. Carries nothing that is believed. */
 export const hintSignal = defineSignal<[Envelope<{ source: 'webhook' | 'refresh' }>]>('hint');
 
-/** The payment's lane may be free: try to take it. */
-export const laneSignal = defineSignal<[Envelope<Record<string, never>>]>('lane');
+/** What stood in the way (another refund's lane, a provider that was down) may be gone: try again. */
+export const retrySignal = defineSignal<[Envelope<Record<string, never>>]>('retry');
+
+/** A person ends the review. */
+export const resolveUpdate = defineUpdate<ResolutionVerdict, [Envelope<Resolution>]>('resolve');
 
 /** Where the refund's process stands: stage, what it waits for, since when. */
 export const stageQuery = defineQuery<string>('stage');
 
-export type RefundWorkflow = (start: Envelope<RefundStart>) => Promise<{ status: string }>;
+export type RefundWorkflow = (
+  start: Envelope<RefundStart> | Envelope<RefundResume>,
+) => Promise<{ status: string }>;
 
 /** Custom search attributes and their types; registered at start-up, set by door and workflow. */
 export const SEARCH_ATTRIBUTES = {

@@ -23,16 +23,20 @@ import type {
   ClosingResult,
   LedgerActivities,
   ProviderActivities,
+  RefundResume,
   RefundStart,
+  Resolution,
+  ResolutionVerdict,
 } from '../activities/interface.js';
 import { LEDGER_STEP, providerCall, providerWatch } from './activity-options.js';
 import { describeStage } from './details.js';
 import {
   admissionUpdate,
   hintSignal,
-  laneSignal,
   refundIdOf,
   refundWorkflowId,
+  resolveUpdate,
+  retrySignal,
   stageQuery,
   type Envelope,
 } from './messages.js';
@@ -52,15 +56,25 @@ interface News {
   hint: 'webhook' | 'refresh' | null;
   /** The hint that the next look follows; null: it follows the timer. */
   heeded: 'webhook' | 'refresh' | null;
-  laneFreed: boolean;
+  /** What stood in the way may be gone. */
+  mayRetry: boolean;
+  /** What persons decided and nobody has carried out yet, oldest first. */
+  readonly resolutions: AskedResolution[];
   queuedBehind: string | null;
 }
+
+interface AskedResolution {
+  readonly resolution: Resolution;
+  verdict: ResolutionVerdict | undefined;
+}
+
+type Start = Envelope<RefundStart> | Envelope<RefundResume>;
 
 /**
  * One refund, from the request to its end. Temporal's own cancel request is ignored: it carries no proof of who asks,
  * and would leave a reservation, or money on its way, without its process.
  */
-export function refund(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
+export function refund(start: Start, carried?: CarriedOn): Promise<{ status: string }> {
   if (refundIdOf(workflowInfo().workflowId) !== start.body.refundId) {
     throw ApplicationFailure.nonRetryable(
       'a refund runs under its own workflow id alone',
@@ -71,12 +85,13 @@ export function refund(start: Envelope<RefundStart>, carried?: CarriedOn): Promi
 }
 
 /** `decide` chooses each step, this carries it out and reports. */
-async function live(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<{ status: string }> {
+async function live(start: Start, carried?: CarriedOn): Promise<{ status: string }> {
   const news: News = {
     verdict: carried?.verdict,
     hint: null,
     heeded: null,
-    laneFreed: false,
+    mayRetry: false,
+    resolutions: [],
     queuedBehind: null,
   };
   let { state, step } = carried
@@ -87,11 +102,9 @@ async function live(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<
   while (step.kind !== 'end') {
     setCurrentDetails(describeStage(state, step, Date.now(), news.queuedBehind));
     const seen = await carryOut(step, start, state, news);
-    if (seen.kind === 'paused' && news.verdict && workflowInfo().continueAsNewSuggested) {
-      await condition(allHandlersFinished);
-      await continueAsNew<typeof refund>(start, { state, verdict: news.verdict });
-    }
+    if (seen.kind === 'paused' && workflowInfo().continueAsNewSuggested) await goOnAnew(start, state, news);
     ({ state, step } = decide(state, seen, Date.now()));
+    if (state.stage !== 'review') dismiss(news.resolutions);
   }
 
   setCurrentDetails(`**Ended: ${step.status}**`);
@@ -100,9 +113,24 @@ async function live(start: Envelope<RefundStart>, carried?: CarriedOn): Promise<
   return { status: step.status };
 }
 
-function listen(start: Envelope<RefundStart>, news: News, stage: () => string): void {
+async function goOnAnew(start: Start, state: SagaState, { verdict, resolutions }: News): Promise<void> {
+  if (!verdict) return;
+  await condition(() => allHandlersFinished() || resolutions.length > 0);
+  // Whoever waits for a resolution would wait for ever: the next pause will do.
+  if (resolutions.length === 0) await continueAsNew<typeof refund>(start, { state, verdict });
+}
+
+/** What a person decided was about the review that is over. */
+function dismiss(resolutions: AskedResolution[]): void {
+  for (const asked of resolutions.splice(0)) asked.verdict = { kind: 'notInReview' };
+}
+
+function listen(start: Start, news: News, stage: () => SagaState['stage']): void {
   setHandler(admissionUpdate, async ({ body }) => {
-    if (body.fingerprint !== start.body.fingerprint) return { kind: 'keyReused' };
+    // A run that resumed knows no request: its verdict sends the asker to the ledger, which compares.
+    if ('fingerprint' in start.body && body.fingerprint !== start.body.fingerprint) {
+      return { kind: 'keyReused' };
+    }
     // Handlers run outside the workflow's own scope: without one of theirs a cancel request would reach them.
     await CancellationScope.nonCancellable(() => condition(() => news.verdict !== undefined));
     return news.verdict as AdmissionVerdict;
@@ -111,15 +139,23 @@ function listen(start: Envelope<RefundStart>, news: News, stage: () => string): 
     // A webhook outranks a refresh as the source of what the next look finds.
     if (news.hint !== 'webhook') news.hint = body.source;
   });
-  setHandler(laneSignal, () => {
-    news.laneFreed = true;
+  setHandler(retrySignal, () => {
+    news.mayRetry = true;
+  });
+  setHandler(resolveUpdate, async ({ body }) => {
+    await CancellationScope.nonCancellable(() => condition(() => stage() !== 'admitting'));
+    if (stage() !== 'review') return { kind: 'notInReview' };
+    const asked: AskedResolution = { resolution: body, verdict: undefined };
+    news.resolutions.push(asked);
+    await CancellationScope.nonCancellable(() => condition(() => asked.verdict !== undefined));
+    return asked.verdict as ResolutionVerdict;
   });
   setHandler(stageQuery, stage);
 }
 
 async function carryOut(
   step: Exclude<Step, { kind: 'end' }>,
-  start: Envelope<RefundStart>,
+  start: Start,
   state: SagaState,
   news: News,
 ): Promise<Observation> {
@@ -132,6 +168,7 @@ async function carryOut(
       );
       news.verdict = admission.verdict;
       if ('resume' in admission) return { kind: 'resumed', ...admission.resume };
+      if ('status' in admission) return { kind: 'closed', status: admission.status };
       return 'terms' in admission ? { kind: 'admitted', terms: admission.terms } : { kind: 'notAdmitted' };
     }
     case 'takeLane': {
@@ -147,7 +184,7 @@ async function carryOut(
     case 'look':
       return look(refundId, termsOf(state), news);
     case 'watch':
-      return watch(step.untilMs, refundId, termsOf(state), news);
+      return watch(step.untilMs, refundId, state, news);
     case 'pause':
       return pause(step, state, news);
     case 'settle':
@@ -166,6 +203,8 @@ async function carryOut(
         { refundId, why: step.why },
       ]);
       return { kind: 'reviewed' };
+    case 'resolve':
+      return resolve(refundId, termsOf(state), news);
     default:
       return assertNever(step);
   }
@@ -202,23 +241,24 @@ async function look(refundId: string, terms: SagaTerms, news: News): Promise<Obs
 }
 
 /** Ended by a decision, by its bound, or by a hint, after which a look of our own follows. */
-async function watch(untilMs: number, refundId: string, terms: SagaTerms, news: News): Promise<Observation> {
+async function watch(untilMs: number, refundId: string, state: SagaState, news: News): Promise<Observation> {
+  const terms = termsOf(state);
   const scope = new CancellationScope();
   const watching = scope.run(() =>
     provider.watch.executeWithOptions({ ...providerWatch(terms), summary: `Watch at ${terms.provider}` }, [
       { refundId, untilMs },
     ]),
   );
-  const hinted = condition(() => news.hint !== null).then(() => null);
+  const woken = condition(() => isWoken(state, news)).then(() => null);
   try {
-    const result = await Promise.race([watching, hinted]);
+    const result = await Promise.race([watching, woken]);
     if (result) return { kind: 'looked', result };
     scope.cancel();
     await watching;
   } catch (error) {
     if (!isCancellation(error) && !(error instanceof ActivityFailure)) throw error;
   }
-  return { kind: 'paused' };
+  return afterWait(state, news);
 }
 
 async function pause(
@@ -226,12 +266,42 @@ async function pause(
   state: SagaState,
   news: News,
 ): Promise<Observation> {
-  // Before anything is sent only a free lane is news; after that, whatever the provider may have to show.
-  const woken = (): boolean => (state.stage === 'waiting' ? news.laneFreed : news.hint !== null);
-  await condition(woken, Math.max(1, Math.ceil(step.ms)), { summary: step.why });
-  news.laneFreed = false;
+  await condition(() => isWoken(state, news), Math.max(1, Math.ceil(step.ms)), { summary: step.why });
   heed(news);
-  return { kind: 'paused' };
+  return afterWait(state, news);
+}
+
+/** Before anything is sent a hint is no news; after that, whatever the provider may have to show is. */
+function isWoken({ stage }: SagaState, news: News): boolean {
+  if (news.mayRetry) return true;
+  if (stage === 'waiting') return false;
+  return news.hint !== null || (stage === 'review' && news.resolutions.length > 0);
+}
+
+function afterWait({ stage }: SagaState, news: News): Observation {
+  news.mayRetry = false;
+  return { kind: stage === 'review' && news.resolutions.length > 0 ? 'resolutionAsked' : 'paused' };
+}
+
+async function resolve(refundId: string, terms: SagaTerms, news: News): Promise<Observation> {
+  const asked = news.resolutions.shift();
+  if (!asked) throw new Error('no resolution was asked for');
+  try {
+    const { verdict, wakeRefundId } = await provider.resolve.executeWithOptions(
+      { ...providerCall(terms), summary: `A person decided: ${asked.resolution.outcome}` },
+      [{ refundId, resolution: asked.resolution }],
+    );
+    asked.verdict = verdict;
+    await wake(wakeRefundId);
+    return {
+      kind: 'resolved',
+      result: verdict.kind === 'closed' || verdict.kind === 'resend' ? verdict : { kind: 'refused' },
+    };
+  } catch (error) {
+    if (!(error instanceof ActivityFailure)) throw error;
+    asked.verdict = { kind: 'providerUnavailable', detail: 'It could not be carried out.' };
+    return { kind: 'resolved', result: { kind: 'refused' } };
+  }
 }
 
 /** Takes the hint, so that one hint wakes one pause. */
@@ -250,7 +320,7 @@ async function closed(result: ClosingResult): Promise<Observation> {
 async function wake(refundId: string | null): Promise<void> {
   if (refundId === null) return;
   try {
-    await getExternalWorkflowHandle(refundWorkflowId(refundId)).signal(laneSignal, { body: {} });
+    await getExternalWorkflowHandle(refundWorkflowId(refundId)).signal(retrySignal, { body: {} });
   } catch {
     // It has ended or is lost; whoever waits asks again by timer.
   }

@@ -4,25 +4,27 @@ import {
   type Client,
   type ConnectionLike,
 } from '@temporalio/client';
-import {
-  defineSearchAttributeKey,
-  TypedSearchAttributes,
-  WorkflowIdConflictPolicy,
-  WorkflowIdReusePolicy,
-  WorkflowNotFoundError,
-  type SearchAttributePair,
-} from '@temporalio/common';
-import type { AdmissionVerdict, RefundStart } from '../../activities/interface.js';
+import { WorkflowNotFoundError } from '@temporalio/common';
+import type {
+  AdmissionVerdict,
+  RefundStart,
+  Resolution,
+  ResolutionVerdict,
+} from '../../activities/interface.js';
 import {
   admissionUpdate,
   hintSignal,
-  REFUND_TASK_QUEUE,
   REFUND_WORKFLOW_TYPE,
   refundWorkflowId,
-  SEARCH_ATTRIBUTES,
-  type Envelope,
+  resolveUpdate,
   type RefundWorkflow,
 } from '../../workflows/messages.js';
+import {
+  refundStartOptions,
+  resumeOptions,
+  type OpenRefund,
+  type RefundHints,
+} from '../../workflows/start-options.js';
 
 /** What the front door asks of the process engine, and no more. */
 export interface RefundEngine {
@@ -32,21 +34,13 @@ export interface RefundEngine {
    */
   requestRefund(start: RefundStart, hints: RefundHints): Promise<AdmissionVerdict>;
   /** Starts the process of an open refund where none runs; a running one is left as it is. @throws EngineFailure */
-  keepRunning(start: RefundStart, hints: RefundHints): Promise<void>;
+  keepRunning(refund: OpenRefund): Promise<void>;
+  /** Hands a person's decision to the refund's process, which is started where none runs. @throws EngineFailure */
+  resolve(refund: OpenRefund, resolution: Resolution): Promise<ResolutionVerdict>;
   /** Tells a running refund to look at its provider soon. @throws EngineFailure */
   hint(refundId: string, source: 'webhook' | 'refresh'): Promise<void>;
   /** False where the engine does not answer. Never throws. */
   ready(): Promise<boolean>;
-}
-
-/** What the door knows from the ledger, for people who look at Temporal. Nothing personal, nothing that decides. */
-export interface RefundHints {
-  readonly provider: string;
-  readonly paymentId: string | null;
-  readonly reference: string | null;
-  readonly amountMinor: number | null;
-  readonly deadlineMs: number | null;
-  readonly summary: string;
 }
 
 export class EngineFailure extends Error {
@@ -76,15 +70,26 @@ export function createRefundEngine(client: Client): RefundEngine {
           updateId: start.askId,
           startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
             REFUND_WORKFLOW_TYPE,
-            startOptions(start, hints),
+            refundStartOptions({ body: start }, hints),
           ),
         }),
       ),
-    keepRunning: async (start, hints) => {
+    keepRunning: async (refund) => {
       await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
-        client.workflow.start<RefundWorkflow>(REFUND_WORKFLOW_TYPE, startOptions(start, hints)),
+        client.workflow.start<RefundWorkflow>(REFUND_WORKFLOW_TYPE, resumeOptions(refund)),
       );
     },
+    resolve: (refund, resolution) =>
+      withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
+        client.workflow.executeUpdateWithStart(resolveUpdate, {
+          args: [{ body: resolution }],
+          updateId: resolution.id,
+          startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
+            REFUND_WORKFLOW_TYPE,
+            resumeOptions(refund),
+          ),
+        }),
+      ),
     hint: async (refundId, source) => {
       try {
         await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
@@ -106,46 +111,6 @@ export function createRefundEngine(client: Client): RefundEngine {
       }
     },
   };
-}
-
-function startOptions(start: RefundStart, hints: RefundHints) {
-  const envelope: Envelope<RefundStart> = { body: start };
-  return {
-    workflowId: refundWorkflowId(start.refundId),
-    taskQueue: REFUND_TASK_QUEUE,
-    args: [envelope] as [Envelope<RefundStart>],
-    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
-    // A closed run that never admitted must not block its key: the ledger's row is the guard.
-    workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-    // A worker that died is given up sooner than by the default of 10 s.
-    workflowTaskTimeout: '5s' as const,
-    typedSearchAttributes: new TypedSearchAttributes(searchAttributes(hints)),
-    staticSummary: hints.summary,
-    staticDetails: `Requested by the API, request ${start.requestId}.`,
-  };
-}
-
-function searchAttributes(hints: RefundHints): SearchAttributePair[] {
-  const keyword = (name: keyof typeof SEARCH_ATTRIBUTES, value: string): SearchAttributePair => ({
-    key: defineSearchAttributeKey(name, 'KEYWORD'),
-    value,
-  });
-  const pairs = [keyword('RefundStatus', 'pending'), keyword('RefundProvider', hints.provider)];
-  if (hints.paymentId !== null) pairs.push(keyword('RefundPaymentId', hints.paymentId));
-  if (hints.reference !== null) pairs.push(keyword('RefundReference', hints.reference));
-  if (hints.amountMinor !== null) {
-    pairs.push({
-      key: defineSearchAttributeKey('RefundAmount', SEARCH_ATTRIBUTES.RefundAmount),
-      value: hints.amountMinor,
-    });
-  }
-  if (hints.deadlineMs !== null) {
-    pairs.push({
-      key: defineSearchAttributeKey('RefundDeadline', SEARCH_ATTRIBUTES.RefundDeadline),
-      value: new Date(hints.deadlineMs),
-    });
-  }
-  return pairs;
 }
 
 async function withinDeadline<T>(

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { AdmissionVerdict, RefundRequest, RefundStart } from '../../activities/interface.js';
 import type { BrokenRule } from '../domain/eligibility.js';
 import { assertNever } from '../domain/errors.js';
-import { formatDecimal } from '../domain/money.js';
 import type { Payment } from '../domain/payment.js';
 import { isOpen } from '../domain/refund.js';
 import { refundWindow } from '../domain/window.js';
@@ -10,10 +9,11 @@ import { findPayment, findPaymentAtProvider } from '../ledger/payments.js';
 import { findOutcomeOfKey, findRefund, type RefundRow } from '../ledger/refund-reads.js';
 import { fingerprintOf } from '../signing/fingerprint.js';
 import { refundIdOfKey } from '../signing/refund-id.js';
+import { refundSummary, type RefundHints } from '../../workflows/start-options.js';
 import type { ApiDeps } from './deps.js';
 import { canonicalId, knownProvider } from './payment-naming.js';
 import { engineUnavailable, notFound, Problem } from './problem.js';
-import { EngineFailure, type RefundHints } from './refund-engine.js';
+import { EngineFailure } from './refund-engine.js';
 import type { RefundBody } from './refund.schema.js';
 
 export interface RefundAsk {
@@ -41,7 +41,7 @@ export async function requestRefund(
   const hints = hintsFor(deps, request, payment);
   const known = await answerOfKey(deps, start);
   if (known) {
-    if (isOpen(known.refund.status)) keepRunning(deps, start, hints);
+    if (isOpen(known.refund.status)) keepRunning(deps, known.refund);
     return known;
   }
   if (!payment && 'paymentId' in request.payment) throw notFound('payment');
@@ -75,9 +75,9 @@ function startOf(
 }
 
 /** An open refund whose process was lost gets one that goes on from the ledger; nobody waits for that. */
-function keepRunning(deps: ApiDeps, start: RefundStart, hints: RefundHints): void {
-  deps.engine.keepRunning(start, hints).catch((error: unknown) => {
-    deps.log.warn({ err: error, refundId: start.refundId }, 'an open refund could not be kept running');
+function keepRunning(deps: ApiDeps, refund: RefundRow): void {
+  deps.engine.keepRunning(refund).catch((error: unknown) => {
+    deps.log.warn({ err: error, refundId: refund.id }, 'an open refund could not be kept running');
   });
 }
 
@@ -207,13 +207,12 @@ function isEnabled(deps: ApiDeps, provider: string): boolean {
 function hintsFor(deps: ApiDeps, request: RefundRequest, payment: Payment | null): RefundHints {
   const provider = payment?.provider ?? providerOf(request);
   const window = payment && refundWindow(payment.method, payment.paidAtMs, deps.policy.window);
-  const amount = request.amountMinor === null ? 'All that is refundable' : formatDecimal(request.amountMinor);
   return {
     provider,
     paymentId: payment?.id ?? null,
     reference: request.reference,
     amountMinor: request.amountMinor,
     deadlineMs: window?.deadlineMs ?? null,
-    summary: `Refund through ${provider}: ${amount} ${request.currency ?? payment?.currency ?? ''}`.trimEnd(),
+    summary: refundSummary(provider, request.amountMinor, request.currency ?? payment?.currency ?? null),
   };
 }

@@ -89,7 +89,17 @@ export type LookResult =
   | { readonly kind: 'cannotTell' | 'otherAmount'; readonly why: string }
   | { readonly kind: 'unavailable'; readonly retryAfterMs: number | null }
   /** The ledger holds no open attempt: nothing was ever sent under this number. */
-  | { readonly kind: 'notSent'; readonly attempt: number };
+  | { readonly kind: 'notSent'; readonly attempt: number }
+  /** Whatever the provider shows, only a person ends this review. */
+  | { readonly kind: 'awaitsPerson' };
+
+/** What became of a person's resolution of a review. */
+export type Resolved =
+  | { readonly kind: 'closed'; readonly status: RefundStatus }
+  /** To be sent again, under the next number. */
+  | { readonly kind: 'resend'; readonly attempt: number }
+  /** The ledger or the provider says otherwise, or could not be asked: the review goes on. */
+  | { readonly kind: 'refused' };
 
 export type Observation =
   | { readonly kind: 'started' }
@@ -112,6 +122,8 @@ export type Observation =
   | { readonly kind: 'looked'; readonly result: LookResult }
   | { readonly kind: 'paused' }
   | { readonly kind: 'reviewed' }
+  | { readonly kind: 'resolutionAsked' }
+  | { readonly kind: 'resolved'; readonly result: Resolved }
   /** The ledger carried the closing step out, or refused it because its own record says otherwise. */
   | { readonly kind: 'closed'; readonly status: RefundStatus }
   | { readonly kind: 'closingRefused' };
@@ -128,6 +140,8 @@ export type Step =
   | { readonly kind: 'settle' }
   | { readonly kind: 'compensate'; readonly reason: FailureReason }
   | { readonly kind: 'review'; readonly why: string }
+  /** Carries out what a person decided, after one more reading. */
+  | { readonly kind: 'resolve' }
   | { readonly kind: 'end'; readonly status: RefundStatus | 'refused' };
 
 export interface Decision {

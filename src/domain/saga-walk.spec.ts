@@ -133,6 +133,8 @@ class World {
         return this.pause(step.ms);
       case 'review':
         return { kind: 'reviewed' };
+      case 'resolve':
+        throw new Error('nobody asked for a resolution');
       case 'settle':
         hold(this.landed() === 1, 'nothing is settled that has not landed, once');
         return this.storms(0.1) ? { kind: 'closingRefused' } : { kind: 'closed', status: 'succeeded' };

@@ -14,6 +14,7 @@ import type {
   LookResult,
   Observation,
   Decision,
+  Resolved,
 } from './saga-state.js';
 
 const RETRY_FIRST_MS = 1_000;
@@ -67,6 +68,10 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
       return afterPause(state, nowMs);
     case 'reviewed':
       return pauseBeforeLook({ ...enter(state, 'review', nowMs), round: state.refusals }, nowMs, null);
+    case 'resolutionAsked':
+      return { state, step: { kind: 'resolve' } };
+    case 'resolved':
+      return afterResolution(state, seen.result, nowMs);
     case 'closed':
       return ended(state, seen.status);
     case 'closingRefused':
@@ -168,6 +173,8 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
     case 'notSent':
       if (state.stage === 'review') return pauseInReview(state);
       return goAhead({ ...enter(state, 'waiting', nowMs), attempt: result.attempt }, nowMs);
+    case 'awaitsPerson':
+      return pauseInReview(enter(state, 'review', nowMs));
     case 'absent':
       return afterAbsent(state, result, nowMs);
     default:
@@ -194,6 +201,20 @@ function afterAbsent(
     return review(state, 'Sent twice, and both times the provider neither answered clearly nor shows it.');
   }
   return goAhead({ ...enter(state, 'waiting', nowMs), resends: state.resends + 1 }, nowMs);
+}
+
+/** A refused resolution has read the provider, and what that showed may decide. */
+function afterResolution(state: SagaState, result: Resolved, nowMs: number): Decision {
+  switch (result.kind) {
+    case 'closed':
+      return ended(state, result.status);
+    case 'resend':
+      return goAhead({ ...enter(state, 'waiting', nowMs), attempt: result.attempt }, nowMs);
+    case 'refused':
+      return look(state);
+    default:
+      return assertNever(result);
+  }
 }
 
 /** The ledger's record decides. Once, reading alone may bring the two together; after that a person must look. */

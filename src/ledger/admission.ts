@@ -237,6 +237,7 @@ async function reserve(
       pending_reason: pendingReason,
       failure_reason: null,
       review_reason: null,
+      review_ends_by: null,
       provider_refund_id: null,
       provider_error: null,
       evidence: null,

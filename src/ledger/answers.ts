@@ -214,6 +214,7 @@ export function standingResult(attempt: AttemptRow): SubmitResult {
     case 'not_sent':
       return { kind: 'notNow', attempt: number, reason: 'provider_unavailable', retryAfterMs: null };
     case 'absent':
+    case 'other_amount':
     case null:
       if (attempt.answer?.kind === 'declined') {
         return { kind: 'declined', attempt: number, resolveFirst: true };

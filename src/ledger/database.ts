@@ -6,6 +6,7 @@ import type { Evidence, FailureReason, PendingReason, RefundReason, RefundStatus
 import type { PaymentMethod } from '../domain/payment.js';
 import type { AttemptSnapshot } from './attempts.js';
 import type { BrokenRule } from '../domain/eligibility.js';
+import type { Doubt } from '../domain/reversal.js';
 
 export type Database = Kysely<Schema>;
 export type LedgerTransaction = Transaction<Schema>;
@@ -47,6 +48,8 @@ export interface Schema {
     pending_reason: PendingReason | null;
     failure_reason: FailureReason | null;
     review_reason: string | null;
+    /** Who ends the review: the provider once it decides, or a person alone. */
+    review_ends_by: 'provider' | 'person' | null;
     provider_refund_id: string | null;
     provider_error: ColumnType<ProviderError | null, string | null, string | null>;
     evidence: ColumnType<Evidence | null, string | null, string | null>;
@@ -108,8 +111,9 @@ export interface Schema {
     evidence: ColumnType<Evidence | null, string | null, string | null>;
     matched_by: 'id' | 'amount' | 'status' | null;
     absent_reads: ColumnType<readonly AbsentRead[], string | undefined, string>;
-    conclusion: 'landed' | 'declined' | 'not_sent' | 'absent' | null;
+    conclusion: 'landed' | 'declined' | 'not_sent' | 'absent' | 'other_amount' | null;
     concluded_at: Date | null;
+    doubts: ColumnType<readonly Doubt[], string | undefined, string>;
   };
   lanes: { payment_id: string; holder_refund_id: string; taken_at: Date };
   lane_waiters: {
@@ -127,6 +131,7 @@ export interface Schema {
     deliveries: Generated<number>;
     first_seen_at: Date;
     last_seen_at: Date;
+    matched_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   };
   api_keys: {
     id: string;
@@ -137,6 +142,43 @@ export interface Schema {
     revoked_at: Date | null;
   };
   provider_credentials: { owner: string; sealed: string; updated_at: Date };
+  breakers: {
+    provider: string;
+    operation: 'read' | 'submit';
+    failures: number;
+    opened_at: Date | null;
+    failed_probes: number;
+    probe_at: Date | null;
+    hold_until: Date | null;
+    closed_at: Date | null;
+  };
+  provider_switches: {
+    provider: string;
+    paused_at: Date | null;
+    resumed_at: Date | null;
+    actor: string;
+    reason: string;
+  };
+  provider_events: {
+    id: Generated<number>;
+    provider: string;
+    type: string;
+    actor: string;
+    reason: string;
+    request_id: string | null;
+    occurred_at: Date;
+  };
+  reconciliations: {
+    id: string;
+    origin: 'schedule' | 'operator';
+    requested_by: string;
+    request_id: string | null;
+    status: 'running' | 'completed';
+    started_at: Date;
+    finished_at: Date | null;
+    report: Json<Record<string, unknown>>;
+  };
+  leases: { name: string; holder: string; until: Date };
 }
 
 /** bigint columns as numbers: amounts stay far below 2^53, and one that does not is a bug to stop at. */

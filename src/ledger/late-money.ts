@@ -39,11 +39,14 @@ export async function faceLateMoney(
   const reviewReason = landedTwice
     ? 'The provider carried it out twice.'
     : 'An attempt that the ledger had written off shows up at the provider.';
+  // Who was told that it failed may have paid back in another way; what never ended is decided by the provider.
+  const hadEnded = !isOpen(refund.status) || refund.review_ends_by === 'person';
+  const endsBy = hadEnded || landedTwice ? 'person' : 'provider';
   const counted = countAsExternal ? 'external' : reserveAgain ? 'reserved' : 'already_reserved';
   await transition(
     trx,
     refund,
-    { status: 'review', reviewReason },
+    { status: 'review', reviewReason, endsBy },
     { type: 'late_money_seen', data: { attempt: late.number, landed: late.landed, counted } },
     nowMs,
     reserveAgain ? { money: 'reserved' } : {},

@@ -24,7 +24,8 @@ import {
   type AttemptSnapshot,
 } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
-import { lockRefund, showPending } from './refunds.js';
+import { pauseProvider } from './provider-switches.js';
+import { lockRefund, SERVICE_ACTOR, showPending, transition } from './refunds.js';
 import { standingOf } from './standing.js';
 import { storable } from './storable-text.js';
 
@@ -40,7 +41,13 @@ export interface Look {
 /** Null where there is an open attempt to look for; else what the ledger knows without looking. */
 export async function lookNeeded(db: Database, refundId: string): Promise<LookResult | null> {
   const found = attemptToLookFor(await attemptsOf(db, refundId));
-  return 'known' in found ? found.known : null;
+  if (!('known' in found)) return null;
+  const { review_ends_by: endsBy } = await db
+    .selectFrom('refunds')
+    .select('review_ends_by')
+    .where('id', '=', refundId)
+    .executeTakeFirstOrThrow();
+  return endsBy === 'person' ? { kind: 'awaitsPerson' } : found.known;
 }
 
 /** An open attempt, else one that landed, else the last one: an older attempt may be open again. */
@@ -57,6 +64,8 @@ function attemptToLookFor(
       return { known: { kind: 'landed' } };
     case 'declined':
       return { known: { kind: 'rejected' } };
+    case 'other_amount':
+      return { known: { kind: 'otherAmount', why: 'The provider booked another amount.' } };
     case 'absent':
     case null:
       return { attempt };
@@ -70,7 +79,8 @@ export async function recordLook(db: Database, asSeen: Look): Promise<LookResult
     const { payment, refund } = await lockRefund(trx, look.refundId);
     const attempts = await attemptsOf(trx, look.refundId);
     const wanted = attemptToLookFor(attempts);
-    if ('known' in wanted) return wanted.known;
+    const awaitsPerson = refund.review_ends_by === 'person';
+    if ('known' in wanted) return awaitsPerson ? { kind: 'awaitsPerson' } : wanted.known;
     const { attempt } = wanted;
 
     await noteLook(trx, refund.id, look.nowMs);
@@ -85,7 +95,11 @@ export async function recordLook(db: Database, asSeen: Look): Promise<LookResult
       look.reading,
       othersOf(attempt, await standingOf(trx, payment)),
     );
-    return applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+    const result = await applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+    // Whatever it shows is kept; what follows from it is not ours to decide.
+    return awaitsPerson && (result.kind === 'landed' || result.kind === 'rejected')
+      ? { kind: 'awaitsPerson' }
+      : result;
   });
 }
 
@@ -129,17 +143,8 @@ async function applyMatch(
       return { kind: 'unavailable', retryAfterMs: null };
     case 'cannotTell':
       return { kind: 'cannotTell', why: match.why };
-    case 'otherAmount': {
-      const why = `The provider booked ${match.refund.amountMinor} under this refund, asked were ${attempt.amount_minor}.`;
-      await appendEvent(
-        trx,
-        refund,
-        { type: 'other_amount_seen', data: { shown: match.refund, attempt: attempt.number } },
-        look.nowMs,
-      );
-      await reopenAtSight(trx, subject, look.nowMs);
-      return { kind: 'otherAmount', why };
-    }
+    case 'otherAmount':
+      return applyOtherAmount(trx, subject, match.refund, look);
     default:
       return assertNever(match);
   }
@@ -202,6 +207,49 @@ async function applyFound(
     default:
       return assertNever(shown.status);
   }
+}
+
+/**
+ * What the provider booked is a fact and counts as it is; the refund as it was asked for did not happen. Amounts that are
+ * misread once would be misread again: nothing more is sent there before a person has looked.
+ */
+async function applyOtherAmount(
+  trx: LedgerTransaction,
+  { payment, refund, attempt }: Subject,
+  shown: ProviderRefund,
+  look: Look,
+): Promise<LookResult> {
+  const why = `The provider booked ${shown.amountMinor} under this refund, asked were ${attempt.amount_minor}.`;
+  await updateAttempt(trx, attempt, {
+    provider_refund_id: shown.providerRefundId ?? attempt.provider_refund_id,
+    conclusion: 'other_amount',
+    concluded_at: new Date(look.nowMs),
+  });
+  await trx
+    .updateTable('payments')
+    .set((set) => ({
+      reserved_minor: set('reserved_minor', '-', refund.money === 'reserved' ? refund.amount_minor : 0),
+      external_minor: set('external_minor', '+', shown.amountMinor),
+      external_read_at: new Date(look.reading.readAtMs),
+    }))
+    .where('id', '=', payment.id)
+    .execute();
+  await transition(
+    trx,
+    refund,
+    { status: 'review', reviewReason: why, endsBy: 'person' },
+    { type: 'other_amount_seen', data: { shown, attempt: attempt.number } },
+    look.nowMs,
+    { money: 'released' },
+  );
+  await pauseProvider(trx, {
+    provider: refund.provider,
+    actor: SERVICE_ACTOR,
+    reason: `Refund ${refund.id}: ${why}`,
+    requestId: null,
+    nowMs: look.nowMs,
+  });
+  return { kind: 'otherAmount', why };
 }
 
 /** Sent once, by us, and answered with a refusal: no answer of ours was ever lost. */

@@ -17,7 +17,11 @@ export type StatusChange =
       readonly pendingReason: PendingReason;
       readonly providerError?: ProviderError;
     }
-  | { readonly status: 'review'; readonly reviewReason: string }
+  | {
+      readonly status: 'review';
+      readonly reviewReason: string;
+      readonly endsBy: 'provider' | 'person';
+    }
   | { readonly status: 'succeeded'; readonly evidence: Evidence }
   | {
       readonly status: 'failed';
@@ -107,6 +111,7 @@ export async function transition(
       pending_reason: change.status === 'pending' ? change.pendingReason : null,
       failure_reason: change.status === 'failed' ? change.failureReason : null,
       review_reason: change.status === 'review' ? change.reviewReason : null,
+      review_ends_by: change.status === 'review' ? change.endsBy : null,
       ...(change.status === 'succeeded'
         ? { evidence: JSON.stringify(change.evidence), provider_error: null }
         : {}),
@@ -146,7 +151,7 @@ function detailOf(change: StatusChange): Record<string, unknown> {
     case 'pending':
       return { pending_reason: change.pendingReason };
     case 'review':
-      return { review_reason: change.reviewReason };
+      return { review_reason: change.reviewReason, review_ends_by: change.endsBy };
     case 'succeeded':
       return { evidence: change.evidence };
     case 'failed':

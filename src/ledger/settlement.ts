@@ -10,11 +10,14 @@ export type Closing =
   /** The ledger's own record of the attempts says otherwise. */
   | { readonly kind: 'refused'; readonly why: string };
 
+const AWAITS_PERSON: Closing = { kind: 'refused', why: 'a person must end its review' };
+
 /** Reserved becomes refunded, once, on the evidence that the ledger itself holds. Safe to repeat. */
 export async function settleRefund(db: Database, refundId: string, nowMs: number): Promise<Closing> {
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, refundId);
     if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
+    if (refund.review_ends_by === 'person') return AWAITS_PERSON;
     const attempts = await attemptsOf(trx, refundId);
     const [attempt, second] = attempts.filter((candidate) => candidate.conclusion === 'landed');
     if (!attempt?.evidence) return { kind: 'refused', why: 'no attempt has landed' };
@@ -63,6 +66,7 @@ export async function compensateRefund(
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, refundId);
     if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
+    if (refund.review_ends_by === 'person') return AWAITS_PERSON;
     const attempts = await attemptsOf(trx, refundId);
     if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) {
       return { kind: 'refused', why: 'an attempt is open or has landed' };
@@ -102,7 +106,7 @@ export async function moveToReview(
     return transition(
       trx,
       refund,
-      { status: 'review', reviewReason: why },
+      { status: 'review', reviewReason: why, endsBy: 'provider' },
       { type: 'review_required', data: {} },
       nowMs,
     );

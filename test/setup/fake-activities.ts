@@ -80,6 +80,8 @@ export function fakeActivities(): FakeActivities {
       },
       look: (input) => enter(input.refundId, `look ${input.source}`).activities.look(input),
       watch: (input) => enter(input.refundId, 'watch').activities.watch(input),
+      resolve: (input) =>
+        enter(input.refundId, `resolve ${input.resolution.outcome}`).activities.resolve(input),
     },
     cast: (refundId, terms, parts, held = {}) => {
       const play: Play = { seen: [], activities: { ...goingWell(refundId, terms), ...parts }, held };
@@ -112,5 +114,6 @@ function goingWell(refundId: string, terms: Partial<SagaTerms>): Activities {
     settle: async () => ({ kind: 'closed', status: 'succeeded', wakeRefundId: null }),
     compensate: async () => ({ kind: 'closed', status: 'failed', wakeRefundId: null }),
     review: async () => undefined,
+    resolve: async () => ({ verdict: { kind: 'closed', status: 'succeeded' }, wakeRefundId: null }),
   };
 }

@@ -2,12 +2,14 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { AdmissionVerdict, RefundStart } from '../../activities/interface.js';
 import { createApp } from '../../src/api/app.js';
 import type { ApiDeps, ConfiguredProvider } from '../../src/api/deps.js';
-import type { RefundEngine, RefundHints } from '../../src/api/refund-engine.js';
+import type { RefundEngine } from '../../src/api/refund-engine.js';
 import type { BrokenRule } from '../../src/domain/eligibility.js';
 import type { PaymentRead, ProviderWebhook } from '../../src/domain/provider.js';
 import { openDatabase, type Database } from '../../src/ledger/database.js';
 import { createApiKey, type Role } from '../../src/ledger/keys.js';
+import { NEWEST_MIGRATION } from '../../src/ledger/readiness.js';
 import { PROVIDERS } from '../../src/providers/registry.js';
+import type { RefundHints } from '../../workflows/start-options.js';
 import { createTestDatabase } from './real-parts.js';
 
 export const NOW_MS = Date.parse('2026-03-10T12:00:00Z');
@@ -89,7 +91,7 @@ export async function openFrontDoor(
     },
     providers: configuredProviders(shown, overrides.off ?? []),
     engine,
-    newestMigration: '0001-ledger',
+    newestMigration: NEWEST_MIGRATION,
     nowMs: () => NOW_MS,
     log: { info: note, warn: note, error: note },
     ...overrides,
@@ -187,6 +189,7 @@ export async function storeRefund(
       pending_reason: 'validating',
       failure_reason: null,
       review_reason: null,
+      review_ends_by: null,
       provider_refund_id: null,
       provider_error: null,
       evidence: null,
@@ -228,6 +231,7 @@ function createFakeEngine(): FakeEngine {
       return engine.answer(start);
     },
     keepRunning: async () => undefined,
+    resolve: async () => ({ kind: 'notInReview' }),
     hint: async (refundId, source) => {
       engine.hinted.push({ refundId, source });
       await engine.onHint(refundId);

@@ -12,6 +12,7 @@ import { readConfig, type Config } from '../../src/config.js';
 import { startTemporal, type RunningTemporal } from '../../src/embedded/temporal.js';
 import type { Database } from '../../src/ledger/database.js';
 import { createApiKey, type Role } from '../../src/ledger/keys.js';
+import { NEWEST_MIGRATION } from '../../src/ledger/readiness.js';
 import { activityDeps, buildParts, type Parts } from '../../src/wiring.js';
 import type { SimulatedProvider } from '../../simulators/book.js';
 import { startSimulators, type Simulators } from '../../simulators/start.js';
@@ -100,7 +101,7 @@ export async function startService(settings: Readonly<Record<string, string>> = 
     policy: parts.policy,
     providers: parts.providers,
     engine: createRefundEngine(client),
-    newestMigration: '0001-ledger',
+    newestMigration: NEWEST_MIGRATION,
     nowMs: () => Date.now(),
     log,
   });
