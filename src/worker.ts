@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Connection } from '@temporalio/client';
+import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
@@ -16,10 +16,13 @@ import {
   workflowBundleFile,
   type TemporalTarget,
 } from './temporal.js';
+import { upkeepTasks } from './upkeep/tasks.js';
+import { keepUp } from './upkeep/upkeep.js';
 import { activityDeps, buildParts, type Parts } from './wiring.js';
 
 const DRAIN_WITHIN = '20s';
 const RESTART_AFTER_MS = 1_000;
+const UPKEEP_ENDS_WITHIN_MS = 3_000;
 
 /** `npm run start:worker`: polls Temporal until SIGTERM; outlives the loss of Temporal and PostgreSQL. */
 async function main(): Promise<void> {
@@ -42,6 +45,13 @@ async function main(): Promise<void> {
   log.info({ port: config.workerHealthPort }, 'worker health is served');
 
   const deps = activityDeps(config, parts, log);
+  const connection = Connection.lazy(target.connection);
+  const client = new Client({ connection, namespace: target.namespace });
+  const upkeep = keepUp(
+    { db: parts.db, nowMs: deps.nowMs, log },
+    upkeepTasks(parts.db, connection, client, log),
+    stopping.signal,
+  );
   while (!stopping.signal.aborted) {
     try {
       await runWorkers(
@@ -63,8 +73,11 @@ async function main(): Promise<void> {
     }
   }
   health.close();
+  await Promise.race([upkeep, delay(UPKEEP_ENDS_WITHIN_MS)]);
   await parts.close();
   log.info('drained');
+  // Closing the client's channel instead would throw out of a retry that still runs while Temporal is away.
+  process.exit(0);
 }
 
 /** One worker for workflows and ledger steps, one a provider for the calls there. */

@@ -30,21 +30,34 @@ export interface OpenRefund {
   readonly refund_deadline: Date | null;
 }
 
+/** What the client takes to start it. */
+export interface RefundStartOptions {
+  readonly workflowId: string;
+  readonly taskQueue: string;
+  readonly args: [Start];
+  readonly workflowIdConflictPolicy: WorkflowIdConflictPolicy;
+  readonly workflowIdReusePolicy: WorkflowIdReusePolicy;
+  readonly workflowTaskTimeout: '5s';
+  readonly typedSearchAttributes: TypedSearchAttributes;
+  readonly staticSummary: string;
+  readonly staticDetails: string;
+}
+
 type Start = Envelope<RefundStart> | Envelope<RefundResume>;
 
 /** How a refund's workflow is started, whoever starts it: a running one is left as it is. */
-export function refundStartOptions(start: Start, hints: RefundHints) {
+export function refundStartOptions(start: Start, hints: RefundHints): RefundStartOptions {
   const asked =
     'resume' in start.body ? 'Taken up again from the ledger.' : `Request ${start.body.requestId}.`;
   return {
     workflowId: refundWorkflowId(start.body.refundId),
     taskQueue: REFUND_TASK_QUEUE,
-    args: [start] as [Start],
+    args: [start],
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
     // A closed run that never admitted must not block its key: the ledger's row is the guard.
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
     // A worker that died is given up sooner than by the default of 10 s.
-    workflowTaskTimeout: '5s' as const,
+    workflowTaskTimeout: '5s',
     typedSearchAttributes: new TypedSearchAttributes(searchAttributes(hints)),
     staticSummary: hints.summary,
     staticDetails: asked,
@@ -52,7 +65,7 @@ export function refundStartOptions(start: Start, hints: RefundHints) {
 }
 
 /** For an open refund whose process may be lost: the run goes on from the ledger. */
-export function resumeOptions(refund: OpenRefund) {
+export function resumeOptions(refund: OpenRefund): RefundStartOptions {
   return refundStartOptions(
     { body: { refundId: refund.id, resume: true } },
     {

@@ -42,6 +42,8 @@ export interface Service {
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   startWorkers(): Promise<void>;
   stopWorkers(): Promise<void>;
+  /** A server at the same address that knows nothing. No worker may run meanwhile. */
+  replaceTemporal(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,17 +73,7 @@ export async function startService(settings: Readonly<Record<string, string>> = 
   const dataDir = await mkdtemp(join(tmpdir(), 'estorno-service-'));
   const [database, temporal, simulators] = await Promise.all([
     createTestDatabase(),
-    startTemporal({
-      dataDir,
-      searchAttributes: SEARCH_ATTRIBUTES,
-      log: () => undefined,
-      port: 0,
-      uiPort: null,
-      dynamicConfig: {
-        'frontend.WorkflowTimeSkippingEnabled': 'true',
-        'history.timerProcessorMaxTimeShift': '"10ms"',
-      },
-    }),
+    startTestTemporal(dataDir, 0),
     startSimulators({ confirmDelayMs: 100 }),
   ]);
   const config = readConfig({
@@ -111,10 +103,24 @@ export async function startService(settings: Readonly<Record<string, string>> = 
   return assemble({ dataDir, database, temporal, simulators, config, parts, client, app, url });
 }
 
+function startTestTemporal(dataDir: string, port: number): Promise<RunningTemporal> {
+  return startTemporal({
+    dataDir,
+    searchAttributes: SEARCH_ATTRIBUTES,
+    log: () => undefined,
+    port,
+    uiPort: null,
+    dynamicConfig: {
+      'frontend.WorkflowTimeSkippingEnabled': 'true',
+      'history.timerProcessorMaxTimeShift': '"10ms"',
+    },
+  });
+}
+
 interface Running {
   readonly dataDir: string;
   readonly database: TestDatabase;
-  readonly temporal: RunningTemporal;
+  temporal: RunningTemporal;
   readonly simulators: Simulators;
   readonly config: Config;
   readonly parts: Parts;
@@ -160,6 +166,14 @@ async function assemble(running: Running): Promise<Service> {
     },
     startWorkers: async () => {
       stopWorkers = await startWorkers(running);
+    },
+    replaceTemporal: async () => {
+      await running.temporal.stop();
+      await rm(join(running.dataDir, 'temporal'), { recursive: true });
+      running.temporal = await startTestTemporal(
+        running.dataDir,
+        Number(new URL(`http://${running.temporal.address}`).port),
+      );
     },
     stopWorkers: async () => {
       await stopWorkers?.();
