@@ -4,13 +4,16 @@ import { providerTaskQueue } from './messages.js';
 
 /** Every timeout and retry of the refund workflow, by name. */
 
+/** However long PostgreSQL was away, so soon after its return every step is tried again. */
+const RECOVERED_WITHIN = '10s';
+
 /**
  * Ledger steps are short and safe to repeat; they are tried until PostgreSQL answers. Past some seconds the pauses become
  * timers: a workflow task that is kept alive for the length of an outage fills the history.
  */
 export const LEDGER_STEP: LocalActivityOptions = {
   startToCloseTimeout: '15s',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '20s' },
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: RECOVERED_WITHIN },
   localRetryThreshold: '5s',
 };
 
@@ -23,7 +26,7 @@ export function providerCall(terms: SagaTerms): ActivityOptions {
     taskQueue: providerTaskQueue(terms.provider),
     startToCloseTimeout: '5m',
     heartbeatTimeout: '10s',
-    retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' },
+    retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: RECOVERED_WITHIN },
   };
 }
 

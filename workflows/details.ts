@@ -65,7 +65,7 @@ function mayDo(state: SagaState): string {
     case 'resolving':
       return 'Do not refund it by hand at the provider: the money may have moved already.';
     case 'review':
-      return 'To do: compare the refund’s events with what the provider shows. It is read again and again, and leaves by itself when the provider decides. Do not refund it by hand before that.';
+      return 'To do: its `/review` in the API says what was sent, what is shown and what may be decided; `/resolve` decides. It is read again and again, and where the provider’s word suffices it leaves by itself. Do not refund it by hand.';
     case 'admitting':
     case 'submitting':
     case 'confirming':
@@ -79,7 +79,8 @@ function mayDo(state: SagaState): string {
 
 const WAITING_TO_DO: Readonly<Record<WaitReason, string>> = {
   queued: 'Nothing to do.',
-  provider_unavailable: 'Nothing to do, unless the provider says that it is up.',
+  provider_unavailable:
+    'Nothing to do while it is down. Where an operator or a wrong amount has paused it: look why, then resume it.',
   insufficient_balance: 'To do: fund the account at the provider.',
   authorization_required: 'To do: renew the credentials at the provider.',
 };
