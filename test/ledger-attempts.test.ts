@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { noteRepeat } from '../src/ledger/attempts.js';
+import { attemptsOf, noteRepeat } from '../src/ledger/attempts.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/answers.js';
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
@@ -295,6 +295,21 @@ describe('an answer', () => {
     expect(await ledger.attempts(refundId)).toMatchObject([{ conclusion: 'not_sent' }]);
     expect(await ledger.refundRow(refundId)).toMatchObject({ pending_reason: shown });
     expect(await ledger.laneHolder(paymentId)).toBeNull();
+  });
+
+  it('that nothing was sent leaves no burden: of many such attempts only the last is looked at', async () => {
+    const refundId = await refundWithLane();
+    for (let number = 1; number <= 4; number += 1) {
+      await takeLane(ledger.db, refundId, START_MS);
+      await ledger.submit(refundId, notNow('insufficient_balance'));
+    }
+    const numbers = async (numbered?: number) =>
+      (await attemptsOf(ledger.db, refundId, numbered)).map(({ number }) => number);
+    expect(await numbers()).toEqual([4]);
+    expect(await numbers(2)).toEqual([2, 4]);
+    // A frozen worker that stores its answer once more meets its own row.
+    const again = await ledger.answer(refundId, 2, notNow('insufficient_balance'));
+    expect(again).toMatchObject({ result: { kind: 'notNow', attempt: 2 } });
   });
 
   it('is stored twice without harm: its first storing may have been acknowledged to nobody', async () => {

@@ -35,7 +35,7 @@ export async function recordAnswer(
 ): Promise<Recorded<SubmitResult>> {
   return db.transaction().execute(async (trx) => {
     const { payment, refund } = await lockRefund(trx, answered.refundId);
-    const attempts = await attemptsOf(trx, answered.refundId);
+    const attempts = await attemptsOf(trx, answered.refundId, answered.number);
     const attempt = attemptNumbered(attempts, answered.number);
     const outcome = await understood(trx, refund, attempt, storable(answered.outcome));
     if (outranked(attempt, outcome)) return keepOutranked(trx, refund, attempt, outcome, answered.nowMs);

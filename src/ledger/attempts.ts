@@ -50,7 +50,7 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
   const claim = { ...asAsked, reading: storable(asAsked.reading) };
   return db.transaction().execute(async (trx) => {
     const { payment, refund } = await lockRefund(trx, claim.refundId);
-    const attempts = await attemptsOf(trx, claim.refundId);
+    const attempts = await attemptsOf(trx, claim.refundId, claim.number);
     const existing = attempts.find((attempt) => attempt.number === claim.number);
     if (existing) return { kind: 'exists', attempt: existing };
     if (refund.status !== 'pending') return { kind: 'refundClosed' };
@@ -106,11 +106,29 @@ export async function noteRepeat(
   });
 }
 
-export async function attemptsOf(db: Database | LedgerTransaction, refundId: string): Promise<AttemptRow[]> {
+/**
+ * The refund's attempts in order, but for those that never left and are not the last: a refund that waits days for
+ * balance has thousands of them, and they decide nothing. The one numbered so is among them in any case.
+ */
+export async function attemptsOf(
+  db: Database | LedgerTransaction,
+  refundId: string,
+  numbered = 0,
+): Promise<AttemptRow[]> {
   return db
     .selectFrom('provider_attempts')
     .selectAll()
     .where('refund_id', '=', refundId)
+    .where((where) =>
+      where.or([
+        where('conclusion', 'is', null),
+        where('conclusion', '<>', 'not_sent'),
+        where('number', '=', numbered),
+        where('number', '=', (select) =>
+          select.selectFrom('refunds').select('refunds.attempt').where('refunds.id', '=', refundId),
+        ),
+      ]),
+    )
     .orderBy('number')
     .execute();
 }
