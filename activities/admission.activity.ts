@@ -2,7 +2,6 @@ import { Context } from '@temporalio/activity';
 import { decideEligibility } from '../src/domain/eligibility.js';
 import { assertNever } from '../src/domain/errors.js';
 import type { Payment } from '../src/domain/payment.js';
-import { readPaymentWithin } from '../src/domain/bounded-read.js';
 import { isOpen } from '../src/domain/refund.js';
 import type { SagaTerms } from '../src/domain/saga-state.js';
 import { factsShown } from '../src/domain/unregistered.js';
@@ -24,6 +23,7 @@ import { contentHashOf } from '../src/signing/content-hash.js';
 import { paymentIdOf } from '../src/signing/refund-id.js';
 import type { Envelope } from '../workflows/messages.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
+import { readGuarded } from './guarded-calls.js';
 import type {
   AdmissionVerdict,
   AdmitResult,
@@ -143,7 +143,7 @@ async function registeredSubject(deps: ActivityDeps, payment: Payment): Promise<
   const { provider } = providerNamed(deps, payment.provider);
   const readAtMs = deps.nowMs();
   const read = provider
-    ? await readPaymentWithin(provider, referenceOf(payment), READ_AT_ADMISSION_MS)
+    ? await readGuarded(deps, provider, referenceOf(payment), READ_AT_ADMISSION_MS)
     : null;
   return {
     kind: 'subject',
@@ -168,7 +168,7 @@ async function unregisteredSubject(
   }
   const readAtMs = deps.nowMs();
   const reference = { ...asked, providerPaymentReference: null, paymentId: null, paidAtMs: null };
-  const read = await readPaymentWithin(provider, reference, READ_AT_ADMISSION_MS);
+  const read = await readGuarded(deps, provider, reference, READ_AT_ADMISSION_MS);
   switch (read.kind) {
     case 'found': {
       const facts = factsShown(read.snapshot, definition.capabilities);

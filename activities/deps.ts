@@ -1,5 +1,5 @@
 import type { Policy } from '../src/domain/policy.js';
-import type { RefundProvider } from '../src/domain/provider.js';
+import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
 import type { Database } from '../src/ledger/database.js';
 import type { ProviderDefinition } from '../src/providers/definition.js';
 
@@ -14,6 +14,14 @@ export interface ActivityDeps {
     error(fields: Record<string, unknown>, message: string): void;
     warn(fields: Record<string, unknown>, message: string): void;
   };
+  readonly observe: Observe;
+}
+
+/** Told what happened, for whoever counts it; never throws. */
+export interface Observe {
+  attemptAnswered(provider: string, outcome: SubmitOutcome['kind']): void;
+  providerRead(provider: string, outcome: PaymentRead['kind']): void;
+  orphansResumed(count: number): void;
 }
 
 export interface KnownProvider {

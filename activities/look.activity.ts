@@ -5,6 +5,7 @@ import { lookNeeded, noteLook, recordLook } from '../src/ledger/looks.js';
 import { loadRefund } from '../src/ledger/refunds.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
 import { notDecidedYet } from './failures.js';
+import { readGuarded } from './guarded-calls.js';
 
 /** Reads the provider once and stores what that says of the refund's last attempt. */
 export async function look(
@@ -18,8 +19,7 @@ export async function look(
   if (!provider) return { kind: 'unavailable', retryAfterMs: null };
 
   const readAtMs = deps.nowMs();
-  const signal = AbortSignal.timeout(3 * deps.timings.providerTimeoutMs);
-  const read = await provider.readPayment(referenceOf(paymentFromRow(payment)), signal);
+  const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)));
   if (read.kind !== 'found') {
     await noteLook(deps.db, refund.id, deps.nowMs());
     if (read.kind !== 'unavailable') {

@@ -12,8 +12,10 @@ import {
 import { windowOfPayment } from '../src/domain/window.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/answers.js';
+import { returnProbe, showShut, type Permit, type ShutGate } from '../src/ledger/provider-gates.js';
 import { loadRefund, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
+import { askToSubmit, readGuarded, reportSubmit, shutError } from './guarded-calls.js';
 import type { SubmitActivityResult } from './interface.js';
 
 /** From the claim until the bytes must have left: past it the claim is void. A quick provider is given less. */
@@ -40,23 +42,38 @@ export async function submit(
     decisionMs: Math.max(input.nowMs, deps.nowMs()),
   };
   const { provider } = providerNamed(deps, refund.provider);
-  const existing = (await attemptsOf(deps.db, refund.id)).find((attempt) => attempt.number === input.attempt);
+  const existing = (await attemptsOf(deps.db, refund.id, input.attempt)).find(
+    ({ number }) => number === input.attempt,
+  );
   if (existing) return continueClaimed(deps, provider, subject, existing);
   if (!provider) {
     const message = 'The provider is not enabled.';
     return postpone(deps, subject, 'provider_unavailable', 'provider_off', message, null);
   }
 
-  const reference = referenceOf(paymentFromRow(payment));
+  const gate = await askToSubmit(deps, refund);
+  if (gate.kind === 'shut') return park(deps, subject, gate);
+  const result = await claimAndCall(deps, provider, subject, gate.permit);
+  await returnProbe(deps.db, gate.permit, deps.nowMs());
+  return result;
+}
+
+async function claimAndCall(
+  deps: ActivityDeps,
+  provider: RefundProvider,
+  subject: Subject,
+  permit: Permit,
+): Promise<SubmitActivityResult> {
+  const { refund, payment } = subject;
   const readAtMs = deps.nowMs();
-  const read = await provider.readPayment(reference, AbortSignal.timeout(3 * deps.timings.providerTimeoutMs));
+  const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)));
   if (read.kind !== 'found') return unread(deps, subject, read);
 
   const nowMs = deps.nowMs();
   const claimed = await claimAttempt(deps.db, {
     refundId: refund.id,
-    number: input.attempt,
-    idempotencyKey: `${refund.id.replace('_', '-')}-${input.attempt}`,
+    number: subject.number,
+    idempotencyKey: `${refund.id.replace('_', '-')}-${subject.number}`,
     reading: { ...read.snapshot, readAtMs },
     needsLane: !provider.capabilities.idempotentSubmit,
     rules: {
@@ -68,18 +85,19 @@ export async function submit(
     nowMs,
     decisionMs: subject.decisionMs,
   });
-  return afterClaim(deps, provider, subject, claimed);
+  return afterClaim(deps, provider, subject, permit, claimed);
 }
 
 async function afterClaim(
   deps: ActivityDeps,
   provider: RefundProvider,
   subject: Subject,
+  permit: Permit,
   claimed: ClaimOutcome,
 ): Promise<SubmitActivityResult> {
   switch (claimed.kind) {
     case 'claimed':
-      return call(deps, provider, subject, claimed.attempt, claimed.attempt.send_by.getTime());
+      return call(deps, provider, subject, permit, claimed.attempt, claimed.attempt.send_by.getTime());
     case 'exists':
       return { result: standingResult(claimed.attempt), wakeRefundId: null };
     case 'earlierOpen':
@@ -135,6 +153,8 @@ async function continueClaimed(
     (attempt.resend_after === null || nowMs >= attempt.resend_after.getTime()) &&
     (subject.refund.submit_before === null || subject.decisionMs < subject.refund.submit_before.getTime());
   if (!mayRepeat) return standing;
+  const gate = await askToSubmit(deps, subject.refund);
+  if (gate.kind === 'shut') return standing;
   const sendByMs = nowMs + sendWithinMs(deps);
   const noted = await noteRepeat(deps.db, {
     refundId: subject.refund.id,
@@ -142,13 +162,16 @@ async function continueClaimed(
     sendByMs,
     nowMs,
   });
-  return noted ? call(deps, provider, subject, attempt, sendByMs) : standing;
+  const result = noted ? await call(deps, provider, subject, gate.permit, attempt, sendByMs) : standing;
+  await returnProbe(deps.db, gate.permit, deps.nowMs());
+  return result;
 }
 
 async function call(
   deps: ActivityDeps,
   provider: RefundProvider,
   { refund, payment }: Subject,
+  permit: Permit,
   attempt: AttemptRow,
   sendByMs: number,
 ): Promise<SubmitActivityResult> {
@@ -170,7 +193,9 @@ async function call(
       'the outcome of a submit is unknown',
     );
   }
-  return storeAnswer(deps, { refundId: refund.id, number: attempt.number, outcome });
+  const stored = await storeAnswer(deps, { refundId: refund.id, number: attempt.number, outcome });
+  await reportSubmit(deps, permit, outcome);
+  return stored;
 }
 
 /** The answer exists in this process alone until it is stored: the ledger's absence is waited out, not given up on. */
@@ -209,6 +234,13 @@ async function unread(
     default:
       return assertNever(read);
   }
+}
+
+/** Nothing is read or claimed while the gate is shut. */
+async function park(deps: ActivityDeps, subject: Subject, gate: ShutGate): Promise<SubmitActivityResult> {
+  const error = shutError(gate, deps.nowMs());
+  if (gate.why !== 'turn') await showShut(deps.db, subject.refund, error, deps.nowMs());
+  return postpone(deps, subject, 'provider_unavailable', error.code, error.message, gate.retryAfterMs);
 }
 
 function postpone(
