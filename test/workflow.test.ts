@@ -3,8 +3,9 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { ApplicationFailure } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
-import type { Stage } from '../src/domain/saga-state.js';
-import { retrySignal, stageQuery, type RefundWorkflow } from '../workflows/messages.js';
+import type { ResolutionVerdict } from '../activities/interface.js';
+import type { LookResult, Stage } from '../src/domain/saga-state.js';
+import { resolveUpdate, retrySignal, stageQuery, type RefundWorkflow } from '../workflows/messages.js';
 import { answered, inTurn, TERMS } from './setup/fake-activities.js';
 import { aStart, openWorkflowStage, type WorkflowStage } from './setup/workflow-stage.js';
 
@@ -417,6 +418,122 @@ describe('the long silence', () => {
     expect(await resultOf(refundId)).toEqual(SUCCEEDED);
     expect(seenOf(refundId).slice(-3)).toEqual(['watch', 'look webhook', 'settle']);
   });
+});
+
+describe('a person’s decision about a review', () => {
+  const unclear = answered({ kind: 'unknown', attempt: 1, firstSentAtMs: 0, resendAfterMs: null });
+  const cannotTell = { kind: 'cannotTell', why: 'two new refunds' } as const;
+  const resolving = (verdict: ResolutionVerdict) => ({ verdict, wakeRefundId: null });
+  const closed = { kind: 'closed', status: 'failed' } as const;
+
+  it('ends it', async () => {
+    const refundId = await begin(
+      {},
+      { submit: inTurn(unclear), look: inTurn(cannotTell), resolve: inTurn(resolving(closed)) },
+    );
+    await stageIs(refundId, 'review');
+    expect(await decide(refundId)).toEqual(closed);
+    expect(await resultOf(refundId)).toEqual(FAILED);
+    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'review', 'resolve failed']);
+  });
+
+  it('is refused at once where there is none', async () => {
+    const refundId = await begin(
+      {},
+      { submit: inTurn(accepted), look: inTurn<LookResult>({ kind: 'processing' }, { kind: 'landed' }) },
+    );
+    await stageIs(refundId, 'confirming');
+    expect(await decide(refundId)).toEqual({ kind: 'notInReview' });
+    // The ledger may know of a review before its run does: a look tells.
+    await until(async () => seenOf(refundId).includes('look poll'));
+    await ended(refundId);
+    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'look webhook', 'settle']);
+  });
+
+  it('is never carried out in a later review', async () => {
+    const first = gate();
+    const refundId = await begin(
+      {},
+      {
+        submit: async ({ attempt }) => answered({ ...unclear.result, attempt }),
+        look: inTurn(cannotTell),
+        resolve: async () => {
+          await first.opened;
+          return resolving({ kind: 'resend', attempt: 1 });
+        },
+      },
+    );
+    await stageIs(refundId, 'review');
+    const decisions = [decide(refundId)];
+    await until(async () => seenOf(refundId).includes('resolve failed'));
+    decisions.push(decide(refundId));
+    await until(async () => (await updatesOf(refundId)) === 3);
+    first.open();
+    expect(await Promise.all(decisions)).toEqual([{ kind: 'resend', attempt: 1 }, { kind: 'notInReview' }]);
+    await until(async () => seenOf(refundId).filter((step) => step === 'review').length === 2);
+    await stageIs(refundId, 'review');
+    expect(seenOf(refundId).slice(4)).toEqual(['resolve failed', 'submit 2', 'look poll', 'review']);
+  });
+
+  it('comes too late where the provider decides first', async () => {
+    const looking = gate();
+    let looks = 0;
+    const refundId = await begin(
+      {},
+      {
+        submit: inTurn(unclear),
+        look: async () => {
+          looks += 1;
+          if (looks === 1) return cannotTell;
+          await looking.opened;
+          return { kind: 'landed' };
+        },
+      },
+    );
+    await stageIs(refundId, 'review');
+    await stage.hint(refundId, 'webhook');
+    await until(async () => looks === 2);
+    const decision = decide(refundId);
+    await until(async () => (await updatesOf(refundId)) === 2);
+    looking.open();
+    expect(await decision).toEqual({ kind: 'notInReview' });
+    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(seenOf(refundId).slice(-2)).toEqual(['look webhook', 'settle']);
+  });
+
+  it('that is contradicted leaves the review as it is, and what was read may end it', async () => {
+    const contradicted = { kind: 'contradicted', why: 'it is done' } as const;
+    const refundId = await begin(
+      {},
+      {
+        submit: inTurn(unclear),
+        look: inTurn<Awaited<ReturnType<Look>>>(cannotTell, { kind: 'landed' }),
+        resolve: inTurn(resolving(contradicted)),
+      },
+    );
+    await stageIs(refundId, 'review');
+    expect(await decide(refundId)).toEqual(contradicted);
+    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(seenOf(refundId).slice(-3)).toEqual(['resolve failed', 'look poll', 'settle']);
+  });
+
+  function decide(refundId: string): Promise<ResolutionVerdict> {
+    const body = {
+      id: 'decision',
+      refundVersion: 1,
+      outcome: 'failed',
+      evidence: 'as they said',
+      actor: 'olga',
+      requestId: 'req_2',
+    } as const;
+    return stage.handleOf(refundId).executeUpdate(resolveUpdate, { args: [{ body }] });
+  }
+
+  /** The admission is one of them. */
+  async function updatesOf(refundId: string): Promise<number> {
+    const events = await eventsOf(stage.handleOf(refundId));
+    return events.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length;
+  }
 });
 
 describe('Temporal’s own cancel request changes nothing', () => {

@@ -126,14 +126,18 @@ function dismiss(resolutions: AskedResolution[]): void {
 }
 
 function listen(start: Start, news: News, stage: () => SagaState['stage']): void {
+  const verdict = (): AdmissionVerdict | undefined => news.verdict;
   setHandler(admissionUpdate, async ({ body }) => {
     // A run that resumed knows no request: its verdict sends the asker to the ledger, which compares.
     if ('fingerprint' in start.body && body.fingerprint !== start.body.fingerprint) {
       return { kind: 'keyReused' };
     }
+    // At once where it is known: a handler that waits beside a ledger step may end elsewhere in a replay.
+    const known = verdict();
+    if (known) return known;
     // Handlers run outside the workflow's own scope: without one of theirs a cancel request would reach them.
     await CancellationScope.nonCancellable(() => condition(() => news.verdict !== undefined));
-    return news.verdict as AdmissionVerdict;
+    return verdict() as AdmissionVerdict;
   });
   setHandler(hintSignal, ({ body }) => {
     // A webhook outranks a refresh as the source of what the next look finds.
@@ -143,8 +147,14 @@ function listen(start: Start, news: News, stage: () => SagaState['stage']): void
     news.mayRetry = true;
   });
   setHandler(resolveUpdate, async ({ body }) => {
-    await CancellationScope.nonCancellable(() => condition(() => stage() !== 'admitting'));
-    if (stage() !== 'review') return { kind: 'notInReview' };
+    if (stage() === 'admitting') {
+      await CancellationScope.nonCancellable(() => condition(() => stage() !== 'admitting'));
+    }
+    if (stage() !== 'review') {
+      // The ledger may know of a review that this run has not heard of: a look tells.
+      news.mayRetry = true;
+      return { kind: 'notInReview' };
+    }
     const asked: AskedResolution = { resolution: body, verdict: undefined };
     news.resolutions.push(asked);
     await CancellationScope.nonCancellable(() => condition(() => asked.verdict !== undefined));

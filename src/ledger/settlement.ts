@@ -1,14 +1,23 @@
 import type { FailureReason } from '../domain/refund.js';
 import { isOpen } from '../domain/refund.js';
-import { attemptsOf } from './attempts.js';
-import type { Database } from './database.js';
+import { attemptsOf, type AttemptRow } from './attempts.js';
+import type { Database, LedgerTransaction } from './database.js';
+import type { TrailEvent } from './event-chain.js';
 import { releaseLane } from './lanes.js';
 import { lockRefund, transition, type RefundRow } from './refunds.js';
 
+interface Closed {
+  readonly kind: 'closed';
+  readonly refund: RefundRow;
+  readonly wakeRefundId: string | null;
+}
+
 export type Closing =
-  | { readonly kind: 'closed'; readonly refund: RefundRow; readonly wakeRefundId: string | null }
+  | Closed
   /** The ledger's own record of the attempts says otherwise. */
   | { readonly kind: 'refused'; readonly why: string };
+
+type ClosingEvent = Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>;
 
 const AWAITS_PERSON: Closing = { kind: 'refused', why: 'a person must end its review' };
 
@@ -27,33 +36,45 @@ export async function settleRefund(db: Database, refundId: string, nowMs: number
     }
     if (refund.money !== 'reserved') return { kind: 'refused', why: 'nothing is reserved for it any more' };
 
+    return settleWithin(trx, refund, attempt, { type: 'refund_succeeded', data: {} }, nowMs);
+  });
+}
+
+/** The caller holds the payment's row, and has judged. */
+export async function settleWithin(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  attempt: AttemptRow,
+  event: ClosingEvent,
+  nowMs: number,
+): Promise<Closed> {
+  if (!attempt.evidence) throw new Error('an attempt that landed has no evidence');
+  if (refund.money !== 'refunded') {
     await trx
       .updateTable('payments')
       .set((set) => ({
         refunded_minor: set('refunded_minor', '+', refund.amount_minor),
-        reserved_minor: set('reserved_minor', '-', refund.amount_minor),
+        reserved_minor: set('reserved_minor', '-', refund.money === 'reserved' ? refund.amount_minor : 0),
         settled_at: new Date(nowMs),
       }))
       .where('id', '=', refund.payment_id)
       .execute();
-    const settled = await transition(
-      trx,
-      refund,
-      { status: 'succeeded', evidence: attempt.evidence },
-      {
-        type: 'refund_succeeded',
-        data: {
-          attempt: attempt.number,
-          amount_minor: refund.amount_minor,
-          provider_refund_id: attempt.provider_refund_id,
-          matched_by: attempt.matched_by,
-        },
-      },
-      nowMs,
-      { money: 'refunded', provider_refund_id: attempt.provider_refund_id },
-    );
-    return { kind: 'closed', refund: settled, wakeRefundId: await releaseLane(trx, refund, nowMs) };
-  });
+  }
+  const facts = {
+    attempt: attempt.number,
+    amount_minor: refund.amount_minor,
+    provider_refund_id: attempt.provider_refund_id,
+    matched_by: attempt.matched_by,
+  };
+  const settled = await transition(
+    trx,
+    refund,
+    { status: 'succeeded', evidence: attempt.evidence },
+    { ...event, data: { ...facts, ...event.data } },
+    nowMs,
+    { money: 'refunded', provider_refund_id: attempt.provider_refund_id },
+  );
+  return { kind: 'closed', refund: settled, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }
 
 /** The reservation is given back, once, and only where no attempt may have moved money. Safe to repeat. */
@@ -71,26 +92,41 @@ export async function compensateRefund(
     if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) {
       return { kind: 'refused', why: 'an attempt is open or has landed' };
     }
-    const answer = attempts.at(-1)?.answer ?? null;
-    const providerError = answer && 'error' in answer ? answer.error : null;
-    // A refund that came back for review may have lost its reservation before.
-    if (refund.money === 'reserved') {
-      await trx
-        .updateTable('payments')
-        .set((set) => ({ reserved_minor: set('reserved_minor', '-', refund.amount_minor) }))
-        .where('id', '=', refund.payment_id)
-        .execute();
-    }
-    const failed = await transition(
-      trx,
-      refund,
-      { status: 'failed', failureReason: reason, providerError },
-      { type: 'refund_failed', data: { amount_minor: refund.amount_minor } },
-      nowMs,
-      { money: 'released' },
-    );
-    return { kind: 'closed', refund: failed, wakeRefundId: await releaseLane(trx, refund, nowMs) };
+    return failWithin(trx, { refund, attempts, reason }, { type: 'refund_failed', data: {} }, nowMs);
   });
+}
+
+/** The caller holds the payment's row, and has judged. */
+export async function failWithin(
+  trx: LedgerTransaction,
+  { refund, attempts, reason }: { refund: RefundRow; attempts: readonly AttemptRow[]; reason: FailureReason },
+  event: ClosingEvent,
+  nowMs: number,
+): Promise<Closed> {
+  const answer = attempts.at(-1)?.answer ?? null;
+  const providerError = answer && 'error' in answer ? answer.error : null;
+  // A refund that came back for review may have lost its reservation before, or have succeeded.
+  if (refund.money !== 'released') {
+    const isSettled = refund.money === 'refunded';
+    await trx
+      .updateTable('payments')
+      .set((set) => ({
+        reserved_minor: set('reserved_minor', '-', isSettled ? 0 : refund.amount_minor),
+        refunded_minor: set('refunded_minor', '-', isSettled ? refund.amount_minor : 0),
+        ...(isSettled ? { settled_at: new Date(nowMs) } : {}),
+      }))
+      .where('id', '=', refund.payment_id)
+      .execute();
+  }
+  const failed = await transition(
+    trx,
+    refund,
+    { status: 'failed', failureReason: reason, providerError },
+    { ...event, data: { amount_minor: refund.amount_minor, ...event.data } },
+    nowMs,
+    { money: 'released' },
+  );
+  return { kind: 'closed', refund: failed, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }
 
 /** A person must look: nothing is released, nothing more is sent, the lane stays held while an attempt is open. */

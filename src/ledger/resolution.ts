@@ -1,0 +1,236 @@
+import { assertNever } from '../domain/errors.js';
+import {
+  judge,
+  shownByLook,
+  shownByMatch,
+  wordsFor,
+  type ReviewOutcome,
+  type Shown,
+} from '../domain/review.js';
+import { landed, reread, updateAttempt } from './attempt-writes.js';
+import { attemptsOf } from './attempts.js';
+import type { Database, LedgerTransaction } from './database.js';
+import { lookWithin, matchOf, type Look } from './looks.js';
+import { lockRefund, transition, type RefundRow } from './refunds.js';
+import { reviewFactsOf, shownIn, type Review, type Unread } from './reviews.js';
+import { failWithin, settleWithin } from './settlement.js';
+import { standingOf } from './standing.js';
+import { storable } from './storable-text.js';
+
+/** What a person decided about a refund in review. */
+export interface Decision {
+  /** One a decision: a repeat is told what it did. */
+  readonly id: string;
+  /** The refund as the person saw it: what happened since makes it another review. */
+  readonly refundVersion: number;
+  readonly outcome: ReviewOutcome;
+  readonly evidence: string | Readonly<Record<string, string>>;
+  readonly actor: string;
+  readonly requestId: string;
+}
+
+export interface ResolutionAsk {
+  readonly refundId: string;
+  readonly decision: Decision;
+  /** What the provider shows, read for this decision. */
+  readonly seen: Pick<Look, 'reading' | 'onlyOneRefund'> | Unread;
+  readonly bounds: Look['bounds'];
+  readonly nowMs: number;
+}
+
+export type Resolving =
+  | { readonly kind: 'closed'; readonly refund: RefundRow; readonly wakeRefundId: string | null }
+  /** Pending again; `attempt` was the last number. */
+  | { readonly kind: 'resend'; readonly attempt: number }
+  | { readonly kind: 'contradicted'; readonly why: string }
+  | { readonly kind: 'unreadable'; readonly why: string }
+  | { readonly kind: 'notInReview' }
+  | { readonly kind: 'ownRefund' };
+
+/**
+ * Ends a review as a person decided, unless the ledger or the provider says otherwise. What the reading shows is kept
+ * either way, as any look is. Safe to repeat.
+ */
+export async function resolveRefund(db: Database, asked: ResolutionAsk): Promise<Resolving> {
+  const ask = storable(asked);
+  const { decision } = ask;
+  return db.transaction().execute(async (trx) => {
+    const { refund } = await lockRefund(trx, ask.refundId);
+    const earlier = await carriedOut(trx, refund.id, decision.id);
+    if (earlier) return whatItDid(earlier, refund);
+    if (refund.status !== 'review' || refund.version !== decision.refundVersion) return NOT_IN_REVIEW;
+    if (refund.requested_by === decision.actor) return { kind: 'ownRefund' };
+
+    const shown = await lookForPerson(trx, refund, ask);
+    const review = await standingReview(trx, ask.refundId);
+    // What the person could not know yet is theirs to decide about again.
+    if (review.refund.version !== refund.version && decision.outcome !== 'succeeded') {
+      return { kind: 'contradicted', why: wordsFor(shown) };
+    }
+    const { providerTimeoutMs } = ask.bounds;
+    const facts = reviewFactsOf(review, shown, { nowMs: ask.nowMs, providerTimeoutMs });
+    const judgement = judge(decision.outcome, facts);
+    return judgement.kind === 'allowed' ? carryOut(trx, review, shown, ask) : judgement;
+  });
+}
+
+const NOT_IN_REVIEW: Resolving = { kind: 'notInReview' };
+
+/** True where the decision has been carried out. */
+export async function isCarriedOut(db: Database, refundId: string, resolutionId: string): Promise<boolean> {
+  return (await carriedOut(db, refundId, resolutionId)) !== null;
+}
+
+interface CarriedOut {
+  readonly outcome: ReviewOutcome;
+  readonly lastAttempt: number;
+}
+
+async function carriedOut(
+  db: Database | LedgerTransaction,
+  refundId: string,
+  resolutionId: string,
+): Promise<CarriedOut | null> {
+  const events = await db
+    .selectFrom('refund_events')
+    .select('data')
+    .where('refund_id', '=', refundId)
+    .where('type', '=', 'review_resolved')
+    .execute();
+  const event = events.find(({ data }) => data['resolution_id'] === resolutionId);
+  return event
+    ? {
+        outcome: event.data['outcome'] as ReviewOutcome,
+        lastAttempt: event.data['last_attempt'] as number,
+      }
+    : null;
+}
+
+function whatItDid({ outcome, lastAttempt }: CarriedOut, refund: RefundRow): Resolving {
+  return outcome === 'resend'
+    ? { kind: 'resend', attempt: lastAttempt }
+    : { kind: 'closed', refund, wakeRefundId: null };
+}
+
+/** Stored as a look is; a resend needs the absence of every attempt, not of the last alone. */
+async function lookForPerson(trx: LedgerTransaction, refund: RefundRow, ask: ResolutionAsk): Promise<Shown> {
+  const { refundId, seen, bounds, nowMs } = ask;
+  if ('kind' in seen || refund.money === 'refunded') {
+    return shownIn(await standingReview(trx, refundId), seen);
+  }
+  if (refund.last_looked_at && refund.last_looked_at.getTime() > seen.reading.readAtMs) {
+    return { kind: 'unread', why: 'Somebody looked there meanwhile: decide again.', providerOff: false };
+  }
+  const shown = shownByLook(await lookWithin(trx, { ...seen, source: 'operator', refundId, bounds, nowMs }));
+  if (shown.kind !== 'absent') return shown;
+  const { attempts, standing } = await standingReview(trx, refundId);
+  return (
+    attempts
+      .filter(({ conclusion }) => conclusion === 'absent' || conclusion === null)
+      .map((attempt) => shownByMatch(matchOf(attempt, seen, standing)))
+      .find(({ kind }) => kind !== 'absent') ?? shown
+  );
+}
+
+async function carryOut(
+  trx: LedgerTransaction,
+  { refund, attempts: before }: StandingReview,
+  shown: Shown,
+  ask: ResolutionAsk,
+): Promise<Resolving> {
+  const { decision, nowMs } = ask;
+  const concluded = await conclude(trx, { refund, attempts: before }, shown, ask);
+  const attempts = await attemptsOf(trx, refund.id);
+  const current = await reread(trx, refund);
+  const event = {
+    type: 'review_resolved',
+    actor: decision.actor,
+    requestId: decision.requestId,
+    data: {
+      resolution_id: decision.id,
+      outcome: decision.outcome,
+      operator_evidence: named(decision.evidence),
+      provider_shows: whatWasShown(shown, ask),
+      concluded,
+      last_attempt: refund.attempt,
+    },
+  };
+  switch (decision.outcome) {
+    case 'succeeded': {
+      const attempt = attempts.find(({ conclusion }) => conclusion === 'landed');
+      if (!attempt) throw new Error('a refund without a landed attempt was judged to have succeeded');
+      return settleWithin(trx, current, attempt, event, nowMs);
+    }
+    case 'failed':
+      return failWithin(trx, { refund: current, attempts, reason: 'provider_declined' }, event, nowMs);
+    case 'resend':
+      await transition(trx, current, { status: 'pending', pendingReason: 'validating' }, event, nowMs);
+      return { kind: 'resend', attempt: refund.attempt };
+    default:
+      return assertNever(decision.outcome);
+  }
+}
+
+interface Concluded {
+  readonly attempt: number;
+  readonly conclusion: 'landed' | 'declined' | 'absent';
+}
+
+/** No attempt stays open behind a decision. What is absent is still looked for: it may show up late. */
+async function conclude(
+  trx: LedgerTransaction,
+  { refund, attempts }: Pick<Review, 'refund' | 'attempts'>,
+  shown: Shown,
+  { decision, seen, nowMs }: ResolutionAsk,
+): Promise<Concluded[]> {
+  const concluded: Concluded[] = [];
+  const givenBack = decision.outcome === 'failed' && refund.money === 'refunded';
+  let open = attempts.filter(
+    ({ conclusion }) => conclusion === null || (givenBack && conclusion === 'landed'),
+  );
+  if (decision.outcome === 'succeeded' && attempts.every(({ conclusion }) => conclusion !== 'landed')) {
+    const ours = open.at(-1) ?? attempts.findLast(({ conclusion }) => conclusion === 'absent');
+    if (!ours) throw new Error('nothing was sent that could have succeeded');
+    const providerStatus = 'kind' in seen ? 'not read' : (statusIn(shown) ?? seen.reading.providerStatus);
+    const observedAtMs = 'kind' in seen ? nowMs : seen.reading.readAtMs;
+    await updateAttempt(trx, ours, landed(ours.provider_refund_id, 'operator', providerStatus, observedAtMs));
+    concluded.push({ attempt: ours.number, conclusion: 'landed' });
+    open = open.filter((attempt) => attempt !== ours);
+  }
+  const conclusion = shown.kind === 'absent' ? 'absent' : 'declined';
+  for (const attempt of open) {
+    await updateAttempt(trx, attempt, { conclusion, concluded_at: new Date(nowMs) });
+    concluded.push({ attempt: attempt.number, conclusion });
+  }
+  return concluded;
+}
+
+function statusIn(shown: Shown): string | null {
+  return shown.kind === 'cannotTell' ? shown.providerStatus : null;
+}
+
+function whatWasShown(shown: Shown, { seen }: ResolutionAsk): Record<string, unknown> {
+  const verdict = { verdict: shown.kind, words: wordsFor(shown) };
+  if ('kind' in seen) return verdict;
+  const { readAtMs, providerStatus, refunds } = seen.reading;
+  return { ...verdict, read_at: new Date(readAtMs).toISOString(), provider_status: providerStatus, refunds };
+}
+
+/** A list keeps the person's own names as they wrote them. */
+function named(evidence: Decision['evidence']): unknown {
+  return typeof evidence === 'string'
+    ? evidence
+    : Object.entries(evidence).map(([name, value]) => ({ name, value }));
+}
+
+type StandingReview = Omit<Review, 'since'>;
+
+async function standingReview(trx: LedgerTransaction, refundId: string): Promise<StandingReview> {
+  const { payment, refund } = await lockRefund(trx, refundId);
+  return {
+    payment,
+    refund,
+    attempts: await attemptsOf(trx, refundId),
+    standing: await standingOf(trx, payment),
+  };
+}
