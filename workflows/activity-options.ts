@@ -43,3 +43,23 @@ export function providerWatch(terms: SagaTerms): ActivityOptions {
     },
   };
 }
+
+/** Some payments, a few at a time. A repeat reads them again, which changes nothing. */
+export function pageReading(provider: string): ActivityOptions {
+  return {
+    taskQueue: providerTaskQueue(provider),
+    startToCloseTimeout: '10m',
+    heartbeatTimeout: '10s',
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m', maximumAttempts: 10 },
+  };
+}
+
+/** One payment, until it can be read: for about half an hour, then the nightly run must do. */
+export function paymentReading(provider: string): ActivityOptions {
+  return {
+    taskQueue: providerTaskQueue(provider),
+    startToCloseTimeout: '5m',
+    heartbeatTimeout: '10s',
+    retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '5m', maximumAttempts: 14 },
+  };
+}

@@ -1,1 +1,2 @@
 export { refund } from './refund.workflow.js';
+export { paymentReconciliation, reconciliation } from './reconciliation.workflow.js';

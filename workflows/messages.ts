@@ -1,6 +1,8 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type {
   AdmissionVerdict,
+  PaymentReconciliationStart,
+  ReconciliationStart,
   RefundResume,
   RefundStart,
   Resolution,
@@ -55,6 +57,23 @@ export const stageQuery = defineQuery<string>('stage');
 export type RefundWorkflow = (
   start: Envelope<RefundStart> | Envelope<RefundResume>,
 ) => Promise<{ status: string }>;
+
+export const RECONCILIATION_WORKFLOW_TYPE = 'reconciliation';
+export const PAYMENT_RECONCILIATION_WORKFLOW_TYPE = 'paymentReconciliation';
+
+export function reconciliationWorkflowId(reconciliationId: string): string {
+  return `reconciliation/${reconciliationId}`;
+}
+
+export function paymentReconciliationWorkflowId(paymentId: string): string {
+  return `reconciliation/payment/${paymentId}`;
+}
+
+/** There may be news of the payment: read it once more, after a reading that is under way too. */
+export const readAgainSignal = defineSignal<[Envelope<Record<string, never>>]>('readAgain');
+
+export type ReconciliationWorkflow = (start: Envelope<ReconciliationStart>) => Promise<void>;
+export type PaymentReconciliationWorkflow = (start: Envelope<PaymentReconciliationStart>) => Promise<void>;
 
 /** Custom search attributes and their types; registered at start-up, set by door and workflow. */
 export const SEARCH_ATTRIBUTES = {

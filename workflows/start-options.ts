@@ -5,9 +5,21 @@ import {
   WorkflowIdReusePolicy,
   type SearchAttributePair,
 } from '@temporalio/common';
-import type { RefundResume, RefundStart } from '../activities/interface.js';
+import type {
+  PaymentReconciliationStart,
+  ReconciliationStart,
+  RefundResume,
+  RefundStart,
+} from '../activities/interface.js';
 import { formatDecimal } from '../src/domain/money.js';
-import { REFUND_TASK_QUEUE, refundWorkflowId, SEARCH_ATTRIBUTES, type Envelope } from './messages.js';
+import {
+  paymentReconciliationWorkflowId,
+  reconciliationWorkflowId,
+  REFUND_TASK_QUEUE,
+  refundWorkflowId,
+  SEARCH_ATTRIBUTES,
+  type Envelope,
+} from './messages.js';
 
 /** What the ledger knows, for people who look at Temporal. Nothing personal, nothing that decides. */
 export interface RefundHints {
@@ -77,6 +89,46 @@ export function resumeOptions(refund: OpenRefund): RefundStartOptions {
       summary: refundSummary(refund.provider, refund.amount_minor, refund.currency),
     },
   );
+}
+
+interface ReconciliationOptions<Begin> {
+  readonly workflowId: string;
+  readonly taskQueue: string;
+  readonly args: [Envelope<Begin>];
+  readonly workflowIdConflictPolicy: 'USE_EXISTING';
+  readonly workflowIdReusePolicy: 'ALLOW_DUPLICATE';
+  readonly staticSummary: string;
+}
+
+/** A run that is going is left as it is; one that was lost begins again, under its own row. */
+export function reconciliationOptions(reconciliationId: string): ReconciliationOptions<ReconciliationStart> {
+  return reconcileOptions(
+    reconciliationWorkflowId(reconciliationId),
+    { reconciliationId },
+    'Compare the ledger with the providers',
+  );
+}
+
+export function paymentReconciliationOptions(
+  payment: PaymentReconciliationStart,
+): ReconciliationOptions<PaymentReconciliationStart> {
+  const summary = `Compare one payment with ${payment.provider}`;
+  return reconcileOptions(paymentReconciliationWorkflowId(payment.paymentId), payment, summary);
+}
+
+function reconcileOptions<Begin>(
+  workflowId: string,
+  body: Begin,
+  staticSummary: string,
+): ReconciliationOptions<Begin> {
+  return {
+    workflowId,
+    taskQueue: REFUND_TASK_QUEUE,
+    args: [{ body }],
+    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+    workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
+    staticSummary,
+  };
 }
 
 export function refundSummary(provider: string, amountMinor: number | null, currency: string | null): string {

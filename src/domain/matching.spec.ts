@@ -218,12 +218,19 @@ describe('a provider with one refund a payment', () => {
     ],
     ['many refunds allowed', attempt([], { accepted: true }), shown([], { status: 'refunded' }), 'absent'],
     ['still refundable', only({ accepted: true }), shown([]), 'absent'],
+    ['a status that no document lists', only({}), shown([], { status: 'unknown' }), 'incomplete'],
     ['its one entry', only({ accepted: true }), shown(['r:100'], { status: 'refunded' }), 'amount'],
     [
       'its one entry with another amount',
       only({ accepted: true }),
       shown(['r:10000'], { status: 'refunded' }),
       'otherAmount',
+    ],
+    [
+      'a rejected entry of another amount',
+      only({ accepted: true }),
+      shown([entry('r:70', 'rejected')]),
+      'cannotTell',
     ],
     ['another amount, and not accepted', only({}), shown(['r:10000'], { status: 'refunded' }), 'cannotTell'],
   ])('%s', (_case, view, now, expected) => {
@@ -248,6 +255,8 @@ describe('explaining what a provider shows', () => {
     ['an id that we never learned', ['b:100'], [':100'], [], []],
     ['each takes its own, in whatever order', [':100', 'z:100'], [':100', 'a:100'], [], []],
     ['ours is not shown', ['x:70'], [':100'], ['x:70'], [':100']],
+    ['more under our id than is ours', ['a:130', ':70'], ['a:100'], [':70', 'a:30'], []],
+    ['less under our id than is ours', ['a:70'], ['a:100'], [], []],
   ])('%s', (_case, entries, known, external, missing) => {
     const found = explainRefunds(
       entries.map((text) => entry(text)),

@@ -17,15 +17,21 @@ export interface Explanation {
 }
 
 /**
- * Splits what a provider shows into ours and not ours: by id where both sides have one, else by amount.
+ * Splits what a provider shows into ours and not ours: by id where both sides have one, else by amount. What it booked
+ * under our id beyond our amount is not ours.
  * Time excludes nothing: the provider's clock and zone are not ours.
  */
 export function explainRefunds(shown: readonly ProviderRefund[], ours: readonly OurRefund[]): Explanation {
   const unexplained = shown.filter((entry) => entry.status !== 'rejected');
   const withId = ours.filter((refund) => refund.providerRefundId !== null);
-  const notById = withId.filter(
-    (refund) => !take(unexplained, (entry) => entry.providerRefundId === refund.providerRefundId),
-  );
+  const beyondOurs: ProviderRefund[] = [];
+  const notById = withId.filter((refund) => {
+    const at = unexplained.findIndex((entry) => entry.providerRefundId === refund.providerRefundId);
+    const [entry] = at < 0 ? [] : unexplained.splice(at, 1);
+    const surplusMinor = (entry?.amountMinor ?? 0) - refund.amountMinor;
+    if (entry && surplusMinor > 0) beyondOurs.push({ ...entry, amountMinor: surplusMinor });
+    return entry === undefined;
+  });
   // An entry without an id may still be one whose id we know; they choose first, as the rest may be any of its amount.
   const notShown = notById.filter(
     (refund) =>
@@ -39,7 +45,8 @@ export function explainRefunds(shown: readonly ProviderRefund[], ours: readonly 
     (refund) => !take(unexplained, (entry) => entry.amountMinor === refund.amountMinor),
   );
   const missing = [...notShown, ...notByAmount];
-  return { external: unexplained, externalMinor: sumMinor(unexplained), missing };
+  const external = [...unexplained, ...beyondOurs];
+  return { external, externalMinor: sumMinor(external), missing };
 }
 
 /** The same for a whole reading, whether it lists refunds or shows their total alone. */
@@ -98,6 +105,11 @@ const STALE: Match = {
   why: 'refunds shown before the call are missing: a stale reading',
 };
 
+const UNDOCUMENTED: Match = {
+  kind: 'incomplete',
+  why: "the payment's status is one that no document lists",
+};
+
 /** Beyond so many refunds under way at once, a reading can't tell them apart anyway. */
 const AROUND_MAX = 6;
 
@@ -119,12 +131,14 @@ export function findRefund(attempt: AttemptView, now: PaymentSnapshot, others: O
   const possible = matches.filter(({ kind }) => kind !== 'incomplete');
   const [first] = possible;
   if (!first) return matches[0] ?? STALE;
-  return possible.every((match) => isSameMatch(match, first))
-    ? first
-    : {
-        kind: 'cannotTell',
-        why: 'refunds of this payment were under way at once, and the reading fits more than one of them',
-      };
+  if (!possible.every((match) => isSameMatch(match, first))) {
+    return {
+      kind: 'cannotTell',
+      why: 'refunds of this payment were under way at once, and the reading fits more than one of them',
+    };
+  }
+  // Who shows a refund by the payment's status alone may have said it in the word that no document lists.
+  return first.kind === 'absent' && now.status === 'unknown' ? UNDOCUMENTED : first;
 }
 
 interface Split {
@@ -171,7 +185,12 @@ function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRef
   if (attempt.providerRefundId !== null) {
     const byId = now.refunds.find((entry) => entry.providerRefundId === attempt.providerRefundId);
     if (!byId) return difference.vanished > 0 ? STALE : { kind: 'absent' };
-    if (byId.amountMinor !== attempt.amountMinor) return { kind: 'otherAmount', refund: byId };
+    if (byId.amountMinor !== attempt.amountMinor) {
+      // What was not carried out moved nothing, whatever it says that it was for.
+      return byId.status === 'rejected'
+        ? { kind: 'cannotTell', why: 'our refund is shown as not carried out, and with another amount' }
+        : { kind: 'otherAmount', refund: byId };
+    }
     return { kind: 'found', refund: byId, matchedBy: 'id' };
   }
 
@@ -191,12 +210,13 @@ function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRef
   if (more.length > 0) {
     return { kind: 'cannotTell', why: `${candidates.length} new refunds appeared since the call` };
   }
+  const rivals = difference.interchangeable.filter((entry) => entry.amountMinor === only.amountMinor);
   if (only.amountMinor !== attempt.amountMinor) {
-    // Where one refund a payment is the rule and ours was accepted, the one entry is ours whatever it says.
-    if (attempt.accepted && attempt.onlyOneRefund) return { kind: 'otherAmount', refund: only };
+    const movesMoney = [only, ...rivals].every(({ status }) => status !== 'rejected');
+    // Where one refund a payment is the rule and ours was accepted, the one that moves money is ours whatever it says.
+    if (attempt.accepted && attempt.onlyOneRefund && movesMoney) return { kind: 'otherAmount', refund: only };
     return { kind: 'cannotTell', why: 'a new refund of another amount appeared since the call' };
   }
-  const rivals = difference.interchangeable.filter((entry) => entry.amountMinor === only.amountMinor);
   const refund = leastDecided(only, rivals);
   if (!refund) {
     return { kind: 'cannotTell', why: 'two equal refunds ended differently, and either may be ours' };

@@ -1,37 +1,57 @@
 import type { Client, Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
+import type { Observe } from '../../activities/deps.js';
 import type { Database } from '../ledger/database.js';
 import { registerSearchAttributes } from '../temporal.js';
 import { resumeOrphans } from './orphans.js';
+import { ensureReconciliationSchedule } from './reconciliation-schedule.js';
 import type { UpkeepTask } from './upkeep.js';
+import { createWaker } from './waking.js';
+
+export interface TaskDeps {
+  readonly db: Database;
+  readonly connection: Connection;
+  readonly client: Client;
+  readonly providers: readonly string[];
+  /** IANA name: whose nights are meant. */
+  readonly timeZone: string;
+  readonly nowMs: () => number;
+  readonly observe: Pick<Observe, 'orphansResumed'>;
+  readonly log: Logger;
+}
 
 const SWEEP_EVERY_MS = 60_000;
-const SWEEP_WITHIN_MS = 50_000;
+const SCHEDULE_EVERY_MS = 600_000;
+const WAKE_EVERY_MS = 1_000;
+const ENGINE_ANSWERS_WITHIN_MS = 30_000;
 
 /** Everything that workers do beside refunds. */
-export function upkeepTasks(
-  db: Database,
-  connection: Connection,
-  client: Client,
-  log: Logger,
-): readonly UpkeepTask[] {
+export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
+  const { db, client, providers, timeZone, nowMs } = deps;
+  const waker = createWaker(db, client, providers, nowMs);
   return [
+    { name: 'orphans', everyMs: SWEEP_EVERY_MS, run: () => withinReason(deps, () => sweepOrphans(deps)) },
     {
-      name: 'orphans',
-      everyMs: SWEEP_EVERY_MS,
-      run: async () => {
-        // A server whose database was lost knows neither our attributes nor any run.
-        const resumed = await connection.withDeadline(Date.now() + SWEEP_WITHIN_MS, async () => {
-          await registerSearchAttributes(connection, client.options.namespace);
-          return resumeOrphans(db, client);
-        });
-        if (resumed.length > 0) {
-          log.warn(
-            { count: resumed.length, refundIds: resumed.slice(0, 20) },
-            'open refunds without a running workflow were taken up again',
-          );
-        }
-      },
+      name: 'reconciliation-schedule',
+      everyMs: SCHEDULE_EVERY_MS,
+      run: () => withinReason(deps, () => ensureReconciliationSchedule(client, { timeZone })),
     },
+    { name: 'wake', everyMs: WAKE_EVERY_MS, run: () => withinReason(deps, waker) },
   ];
+}
+
+async function sweepOrphans({ db, connection, client, observe, log }: TaskDeps): Promise<void> {
+  // A server whose database was lost knows neither our attributes nor any run.
+  await registerSearchAttributes(connection, client.options.namespace);
+  const resumed = await resumeOrphans(db, client);
+  if (resumed.length === 0) return;
+  observe.orphansResumed(resumed.length);
+  log.warn(
+    { count: resumed.length, refundIds: resumed.slice(0, 20) },
+    'open refunds without a running workflow were taken up again',
+  );
+}
+
+function withinReason<T>({ connection, nowMs }: TaskDeps, task: () => Promise<T>): Promise<T> {
+  return connection.withDeadline(nowMs() + ENGINE_ANSWERS_WITHIN_MS, task);
 }
