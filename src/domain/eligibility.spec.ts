@@ -127,10 +127,10 @@ describe('each rule alone', () => {
       ['payment_not_refundable'],
     ],
     [
-      'a status that no document lists',
+      'a status that no document lists, which is no refusal',
       request(),
       facts({ snapshot: snapshot({ status: 'unknown' }) }),
-      ['payment_not_refundable'],
+      [],
     ],
     [
       'a millisecond before sending ends',

@@ -145,11 +145,15 @@ function statusRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {
   const { snapshot, payment } = facts;
   const explainedByUs = payment.refundedMinor + payment.reservedMinor > 0;
   const status = snapshot?.status ?? null;
-  const passed = status === null || status === 'refundable' || (status === 'refunded' && explainedByUs);
+  // An unlisted word is no refusal: it is read again before anything is sent, and nothing is on such a reading.
+  const isOpen = status === null || status === 'unknown' || status === 'refundable';
+  const passed = isOpen || (status === 'refunded' && explainedByUs);
   return {
     passed,
     detail: passed
-      ? 'The payment may be refunded.'
+      ? status === 'unknown'
+        ? `No document lists the payment's status ${snapshot?.providerStatus}: it is read again before anything is sent.`
+        : 'The payment may be refunded.'
       : `The payment's status at the provider is ${snapshot?.providerStatus ?? 'unread'}.`,
     pointer: '',
     numbers: { provider_status: snapshot?.providerStatus ?? null },

@@ -5,6 +5,7 @@ import type { PendingReason, RefundReason } from '../domain/refund.js';
 import type { RefundWindow } from '../domain/window.js';
 import type { Database, LedgerTransaction } from './database.js';
 import { appendPaymentEvent, appendRefundEvent } from './event-chain.js';
+import { matchDeliveries } from './inbox.js';
 import { paymentFromRow } from './payment-row.js';
 import type { PaymentRow, RefundRow } from './refunds.js';
 import { bookExternal, standingOf, type Standing } from './standing.js';
@@ -173,6 +174,11 @@ async function registerRead(
     .returning('id')
     .executeTakeFirst();
   if (!inserted) return;
+  // The reading that registered it is later than what its provider said of it before.
+  const { provider, providerPaymentId } = payment;
+  const earlier = { provider, provider_payment_id: providerPaymentId };
+  const readAtMs = admission.reading?.readAtMs ?? admission.nowMs;
+  await matchDeliveries(trx, earlier, readAtMs, admission.nowMs);
   await appendPaymentEvent(trx, {
     paymentId: payment.id,
     type: 'payment_registered',

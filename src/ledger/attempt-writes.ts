@@ -28,6 +28,7 @@ export async function updateAttempt(
     evidence?: string;
     matched_by?: AttemptRow['matched_by'];
     absent_reads?: string;
+    doubts?: string;
     conclusion?: AttemptRow['conclusion'];
     concluded_at?: Date | null;
   },

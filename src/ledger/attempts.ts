@@ -157,7 +157,7 @@ async function reopenEarlier(
         onlyOneRefund: rules.capabilities.partials !== 'many',
       },
       reading,
-      othersOf(attempt, standing),
+      othersOf(attempt, standing, reading),
     );
     if (match.kind === 'absent') continue;
     if (match.kind === 'incomplete') return 'stale';
@@ -177,11 +177,17 @@ export async function reopenAttempt(trx: LedgerTransaction, attempt: AttemptRow)
 }
 
 /** What the ledger knows of the payment's other attempts, this refund's own included, for the matcher. */
-export function othersOf(attempt: AttemptRow, standing: FullStanding): OtherRefunds {
+export function othersOf(
+  attempt: AttemptRow,
+  standing: FullStanding,
+  now: Pick<PaymentSnapshot, 'totalOnlyMinor'>,
+): OtherRefunds {
   const isOther = (other: AttemptKey): boolean =>
     other.refundId !== attempt.refund_id || other.number !== attempt.number;
   const landed = [...standing.landed, ...standing.landedLate].filter(isOther);
-  const nameless = landed.filter(({ providerRefundId }) => providerRefundId === null);
+  // A total holds what has an id as well.
+  const isInTotal = now.totalOnlyMinor !== undefined || attempt.snapshot.totalOnlyMinor !== undefined;
+  const nameless = landed.filter(({ providerRefundId }) => isInTotal || providerRefundId === null);
   const known = attempt.known_at_claim;
   const around = nameless.filter((other) => known.open.includes(keyOf(other)));
   // What had landed by then is in the snapshot: no claim passes that lacks it.
@@ -189,7 +195,7 @@ export function othersOf(attempt: AttemptRow, standing: FullStanding): OtherRefu
     (other) => !known.open.includes(keyOf(other)) && !known.landed.includes(keyOf(other)),
   );
   return {
-    claimedIds: new Set(landed.flatMap((refund) => refund.providerRefundId ?? [])),
+    claimedIds: new Set(standing.owned.filter(isOther).map(({ providerRefundId }) => providerRefundId)),
     landedSinceMinor: since.map(({ amountMinor }) => amountMinor),
     landedAroundMinor: around.map(({ amountMinor }) => amountMinor),
     anotherIsOpen: standing.open.some(isOther),

@@ -203,5 +203,7 @@ export function openDatabase(url: string, options: { poolMax?: number } = {}): D
   });
   // An idle connection that breaks is replaced on next use; without a listener it would end the process.
   pool.on('error', () => undefined);
+  // The same for one that is in use: its query fails, and that is told to whoever asked.
+  pool.on('connect', (client) => void client.on('error', () => undefined));
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }

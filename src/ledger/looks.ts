@@ -25,8 +25,8 @@ import {
 } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import { pauseProvider } from './provider-switches.js';
-import { lockRefund, SERVICE_ACTOR, showPending, transition } from './refunds.js';
-import { standingOf } from './standing.js';
+import { lockRefund, SERVICE_ACTOR, showPending, transition, type RefundRow } from './refunds.js';
+import { standingOf, type FullStanding } from './standing.js';
 import { storable } from './storable-text.js';
 
 export interface Look {
@@ -51,7 +51,7 @@ export async function lookNeeded(db: Database, refundId: string): Promise<LookRe
 }
 
 /** An open attempt, else one that landed, else the last one: an older attempt may be open again. */
-function attemptToLookFor(
+export function attemptToLookFor(
   attempts: readonly AttemptRow[],
 ): { readonly attempt: AttemptRow } | { readonly known: LookResult } {
   const last = attempts.at(-1);
@@ -73,34 +73,66 @@ function attemptToLookFor(
 }
 
 /** Finds the attempt in a reading and stores what that says, evidence included. */
-export async function recordLook(db: Database, asSeen: Look): Promise<LookResult> {
-  const look = { ...asSeen, reading: storable(asSeen.reading) };
+export async function recordLook(db: Database, look: Look): Promise<LookResult> {
   return db.transaction().execute(async (trx) => {
-    const { payment, refund } = await lockRefund(trx, look.refundId);
-    const attempts = await attemptsOf(trx, look.refundId);
-    const wanted = attemptToLookFor(attempts);
-    const awaitsPerson = refund.review_ends_by === 'person';
-    if ('known' in wanted) return awaitsPerson ? { kind: 'awaitsPerson' } : wanted.known;
-    const { attempt } = wanted;
-
-    await noteLook(trx, refund.id, look.nowMs);
-    const match = findRefund(
-      {
-        amountMinor: attempt.amount_minor,
-        before: attempt.snapshot,
-        providerRefundId: attempt.provider_refund_id,
-        accepted: attempt.answer?.kind === 'accepted',
-        onlyOneRefund: look.onlyOneRefund,
-      },
-      look.reading,
-      othersOf(attempt, await standingOf(trx, payment)),
-    );
-    const result = await applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+    const { refund } = await lockRefund(trx, look.refundId);
+    const result = await lookWithin(trx, look);
     // Whatever it shows is kept; what follows from it is not ours to decide.
-    return awaitsPerson && (result.kind === 'landed' || result.kind === 'rejected')
+    return refund.review_ends_by === 'person' && DECIDING.has(result.kind)
       ? { kind: 'awaitsPerson' }
       : result;
   });
+}
+
+const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected', 'notSent', 'otherAmount']);
+
+/** The same inside a step that decides more. */
+export async function lookWithin(trx: LedgerTransaction, asSeen: Look): Promise<LookResult> {
+  const look = { ...asSeen, reading: storable(asSeen.reading) };
+  const { payment, refund } = await lockRefund(trx, look.refundId);
+  const attempts = await attemptsOf(trx, look.refundId);
+  const wanted = attemptToLookFor(attempts);
+  if ('known' in wanted) return wanted.known;
+  const { attempt } = wanted;
+  await noteLook(trx, refund.id, look.nowMs);
+  const match = matchFor(refund, attempt, look, await standingOf(trx, payment));
+  return applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+}
+
+/** What a look makes of a reading: whose equal money it is may have been asked of a person, and is no look's to answer. */
+export function matchFor(
+  refund: RefundRow,
+  attempt: AttemptRow,
+  look: Pick<Look, 'reading' | 'onlyOneRefund'>,
+  standing: FullStanding,
+): Match {
+  const match = matchOf(attempt, look, standing);
+  const isAsked = refund.review_ends_by === 'person' && attempt.conclusion === 'absent';
+  return isAsked && match.kind === 'found' && match.matchedBy !== 'id'
+    ? {
+        kind: 'cannotTell',
+        why: 'An equal refund is shown, and only a person can say whether it is this one.',
+      }
+    : match;
+}
+
+/** What a reading says of one attempt, with nothing stored. */
+export function matchOf(
+  attempt: AttemptRow,
+  { reading, onlyOneRefund }: Pick<Look, 'reading' | 'onlyOneRefund'>,
+  standing: FullStanding,
+): Match {
+  return findRefund(
+    {
+      amountMinor: attempt.amount_minor,
+      before: attempt.snapshot,
+      providerRefundId: attempt.provider_refund_id,
+      accepted: attempt.answer?.kind === 'accepted',
+      onlyOneRefund,
+    },
+    reading,
+    othersOf(attempt, standing, reading),
+  );
 }
 
 /** A look that brought nothing still counts as one, for whoever asked for a refresh. */
@@ -150,7 +182,7 @@ async function applyMatch(
   }
 }
 
-async function applyFound(
+export async function applyFound(
   trx: LedgerTransaction,
   subject: Subject,
   shown: ProviderRefund,
@@ -158,6 +190,14 @@ async function applyFound(
   look: Look,
 ): Promise<LookResult> {
   const { refund, attempt } = subject;
+  // A rejected entry of our amount may be another's for as long as our own may not be listed yet.
+  if (
+    shown.status === 'rejected' &&
+    matchedBy !== 'id' &&
+    look.reading.readAtMs < quietUntilMs(attempt, look)
+  ) {
+    return { kind: 'processing' };
+  }
   const event = {
     type: 'attempt_found',
     data: { attempt: attempt.number, shown, matched_by: matchedBy, source: look.source },
@@ -213,7 +253,7 @@ async function applyFound(
  * What the provider booked is a fact and counts as it is; the refund as it was asked for did not happen. Amounts that are
  * misread once would be misread again: nothing more is sent there before a person has looked.
  */
-async function applyOtherAmount(
+export async function applyOtherAmount(
   trx: LedgerTransaction,
   { payment, refund, attempt }: Subject,
   shown: ProviderRefund,
@@ -265,13 +305,11 @@ async function applyAbsent(trx: LedgerTransaction, subject: Subject, look: Look)
   const { refund, attempt } = subject;
   // What was seen once and is gone again was not lost on the way: as little to be resent as what was accepted.
   const accepted = attempt.answer?.kind === 'accepted' || attempt.matched_by !== null;
-  const quietUntilMs =
-    quietFromMs({ ...look.bounds, sendByMs: attempt.send_by.getTime() }) + look.bounds.quietMs;
-  if (accepted) return { kind: 'absent', proven: false, accepted, quietUntilMs };
+  const quietUntil = { quietUntilMs: quietUntilMs(attempt, look) };
+  if (accepted) return { kind: 'absent', proven: false, accepted, ...quietUntil };
 
   const absentReads = [...attempt.absent_reads, { readAtMs: look.reading.readAtMs }];
-  const proven =
-    declinedAtOnce(subject) || isProvenAbsent({ ...attempt, absent_reads: absentReads }, look.bounds);
+  const proven = isProvenAbsent({ ...attempt, absent_reads: absentReads }, look.bounds);
   // After a declined repeat the provider's own word ends it; absence only shows that no earlier sending landed.
   const conclusion = attempt.answer?.kind === 'declined' ? 'declined' : 'absent';
   const concludes = proven && attempt.conclusion !== conclusion;
@@ -284,7 +322,12 @@ async function applyAbsent(trx: LedgerTransaction, subject: Subject, look: Look)
     await appendEvent(trx, refund, { type: 'attempt_absent', data }, look.nowMs);
   }
   if (concludes && conclusion === 'declined') return { kind: 'rejected' };
-  return { kind: 'absent', proven, accepted, quietUntilMs };
+  return { kind: 'absent', proven, accepted, ...quietUntil };
+}
+
+/** Until when what the call did may not be listed yet. */
+function quietUntilMs(attempt: AttemptRow, { bounds }: Look): number {
+  return quietFromMs({ ...bounds, sendByMs: attempt.send_by.getTime() }) + bounds.quietMs;
 }
 
 /** What was written off is there after all. */

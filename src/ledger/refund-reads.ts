@@ -1,6 +1,6 @@
 import { sql, type Selectable } from 'kysely';
 import type { BrokenRule } from '../domain/eligibility.js';
-import { REFUND_STATUSES, isOpen, type RefundStatus } from '../domain/refund.js';
+import type { RefundStatus } from '../domain/refund.js';
 import type { Database, Schema } from './database.js';
 import { pageOf, type Page, type PageRequest } from './page.js';
 
@@ -108,24 +108,6 @@ export async function findOutcomeOfKey(
   if (!row) return null;
   const { fingerprint, refund_id: refundId, refusal, first_ask_id: firstAskId } = row;
   return { fingerprint, refundId, refusal, firstAskId };
-}
-
-/** The refunds of a payment that a word from its provider may concern. */
-export async function findOpenRefundIds(
-  db: Database,
-  provider: string,
-  canonicalPaymentId: string,
-): Promise<readonly string[]> {
-  const rows = await db
-    .selectFrom('refunds')
-    .innerJoin('payments', 'payments.id', 'refunds.payment_id')
-    .select('refunds.id')
-    .where('payments.provider', '=', provider)
-    .where('payments.provider_payment_id', '=', canonicalPaymentId)
-    .where('refunds.status', 'in', REFUND_STATUSES.filter(isOpen))
-    .orderBy('refunds.created_at')
-    .execute();
-  return rows.map((row) => row.id);
 }
 
 function refundsWithPayments(db: Database) {

@@ -23,6 +23,8 @@ export type StatusChange =
       readonly endsBy: 'provider' | 'person';
     }
   | { readonly status: 'succeeded'; readonly evidence: Evidence }
+  /** What it succeeded by stays as its evidence; the event says what it went back by. */
+  | { readonly status: 'reversed' }
   | {
       readonly status: 'failed';
       readonly failureReason: FailureReason;
@@ -154,6 +156,8 @@ function detailOf(change: StatusChange): Record<string, unknown> {
       return { review_reason: change.reviewReason, review_ends_by: change.endsBy };
     case 'succeeded':
       return { evidence: change.evidence };
+    case 'reversed':
+      return {};
     case 'failed':
       return { failure_reason: change.failureReason, provider_error: change.providerError };
   }

@@ -29,6 +29,12 @@ export interface Landing extends OurRefund {
 /** With what landed when no reservation waited for it any more: ours by origin, counted as external. */
 export interface FullStanding extends Standing {
   readonly landedLate: readonly Landing[];
+  /** The provider's ids that attempts of ours have, whatever became of them. */
+  readonly owned: readonly {
+    readonly refundId: string;
+    readonly number: number;
+    readonly providerRefundId: string;
+  }[];
 }
 
 export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): Promise<FullStanding> {
@@ -38,7 +44,13 @@ export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): P
     .select(['attempt.refund_id', 'attempt.number', 'attempt.amount_minor', 'attempt.provider_refund_id'])
     .select(['attempt.conclusion', 'attempt.concluded_at', 'refunds.money'])
     .where('attempt.payment_id', '=', payment.id)
-    .where((where) => where.or([where('conclusion', 'is', null), where('conclusion', '=', 'landed')]))
+    .where((where) =>
+      where.or([
+        where('conclusion', 'is', null),
+        where('conclusion', '=', 'landed'),
+        where('attempt.provider_refund_id', 'is not', null),
+      ]),
+    )
     .orderBy('attempt.refund_id')
     .orderBy('attempt.number')
     .execute();
@@ -63,6 +75,9 @@ export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): P
   return {
     landed: landings.filter((landing) => !landing.late),
     landedLate: landings.filter((landing) => landing.late),
+    owned: attempts.flatMap(({ refund_id: refundId, number, provider_refund_id: providerRefundId }) =>
+      providerRefundId === null ? [] : [{ refundId, number, providerRefundId }],
+    ),
     open: attempts
       .filter((attempt) => attempt.conclusion === null)
       .map((attempt) => ({
