@@ -156,6 +156,7 @@ module.exports = {
       ['lossless-json', '^src/providers/json\\.ts$'],
       ['luxon', '^src/(policy|domain/window|providers/instants)\\.ts$'],
       ['kysely', '^src/ledger/'],
+      ['prom-client', '^src/metrics/'],
     ].map(([name, owner]) => ({
       name: `${name}-has-one-home`,
       severity: 'error',
@@ -180,6 +181,10 @@ module.exports = {
         '^src/(config|logger)\\.ts$',
         packages('pino', '@standard-schema/spec'),
       ],
+    }),
+    ...room('metrics', '^src/metrics/', {
+      may: ['^src/metrics/', DOMAIN, '^src/ledger/', packages('prom-client')],
+      mayTypes: ['^activities/deps\\.ts$', '^src/api/deps\\.ts$'],
     }),
     {
       name: 'nest-lives-in-the-api',

@@ -28,6 +28,8 @@ export interface ProviderActivities {
 export interface Resolution {
   /** One a decision: a repeat of the activity recognises its own. */
   readonly id: string;
+  /** Of the refund as the person saw it: what happened since makes it another review. */
+  readonly refundVersion: number;
   readonly outcome: 'succeeded' | 'failed' | 'resend';
   /** What the decision rests on, in the person's words or named facts. */
   readonly evidence: string | Readonly<Record<string, string>>;
@@ -128,4 +130,57 @@ export interface Resume {
   /** Resends that proven absence has already led to. */
   readonly resends: number;
   readonly inReview: boolean;
+}
+
+/** Steps of a reconciliation in the ledger: local, short, safe to repeat. */
+export interface ReconciliationSteps {
+  /** The run has its row, and these providers can be read. */
+  beginReconciliation(input: {
+    reconciliationId: string;
+  }): Promise<{ readonly providers: readonly string[]; readonly quietMs: number }>;
+  /** The next payments to read, none after the last; `after` is the last one of the page before, '' for the first. */
+  nextPayments(input: {
+    provider: string;
+    pass: 'all' | 'doubtful';
+    after: string;
+  }): Promise<readonly string[]>;
+  /** Absolute numbers; `finished` ends the run. */
+  noteReconciled(input: {
+    reconciliationId: string;
+    paymentsRead: number;
+    paymentsUnreadable: number;
+    finished: boolean;
+  }): Promise<void>;
+}
+
+/** Readings for a reconciliation: remote, on the provider's own task queue. */
+export interface ReconciliationReadings {
+  /** Reads a few payments at a time and writes what follows. */
+  reconcilePayments(input: {
+    reconciliationId: string;
+    provider: string;
+    paymentIds: readonly string[];
+  }): Promise<PaymentsReconciled>;
+  /** Fails, to be tried again, while the payment can't be read. */
+  reconcilePayment(input: PaymentReconciliationStart): Promise<PaymentsReconciled>;
+}
+
+export interface PaymentsReconciled {
+  readonly read: number;
+  readonly unreadable: number;
+  /** Refunds whose open attempts were decided, and such as wait unsent while less may be left for them. */
+  readonly hintRefundIds: readonly string[];
+  readonly retryRefundIds: readonly string[];
+  /** In how long another reading can decide what was put in doubt; null: nothing was. */
+  readonly readAgainInMs: number | null;
+}
+
+export interface ReconciliationStart {
+  /** Null: a scheduled run, which has no row yet. */
+  readonly reconciliationId: string | null;
+}
+
+export interface PaymentReconciliationStart {
+  readonly paymentId: string;
+  readonly provider: string;
 }

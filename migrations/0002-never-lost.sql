@@ -56,6 +56,8 @@ ALTER TABLE refunds ADD CHECK ((status = 'review') = (review_ends_by IS NOT NULL
 CREATE INDEX refunds_open ON refunds (provider, pending_reason, refund_deadline, created_at)
   WHERE status IN ('requires_approval', 'pending', 'review');
 CREATE INDEX refunds_by_provider_status ON refunds (provider, status);
+-- What the nightly reconciliation reads: what changed of late, and what is in doubt.
+CREATE INDEX refunds_by_updated ON refunds (provider, updated_at);
 
 ALTER TABLE provider_attempts DROP CONSTRAINT provider_attempts_conclusion_check;
 -- other_amount: it moved another amount than was asked; what it moved counts as external.
@@ -63,6 +65,7 @@ ALTER TABLE provider_attempts ADD CONSTRAINT provider_attempts_conclusion_check
   CHECK (conclusion IN ('landed', 'declined', 'not_sent', 'absent', 'other_amount'));
 -- Complete reads after the end that contradict a landed attempt: it shows as negative, or not at all.
 ALTER TABLE provider_attempts ADD COLUMN doubts jsonb NOT NULL DEFAULT '[]';
+CREATE INDEX provider_attempts_doubted ON provider_attempts (payment_id) WHERE doubts <> '[]';
 
 ALTER TABLE webhook_inbox ADD COLUMN matched_at timestamptz;
 CREATE INDEX webhook_inbox_unmatched ON webhook_inbox (provider, provider_payment_id) WHERE matched_at IS NULL;
@@ -90,11 +93,12 @@ CREATE TABLE leases (
 DROP TABLE leases, reconciliations;
 DROP INDEX webhook_inbox_unmatched;
 ALTER TABLE webhook_inbox DROP COLUMN matched_at;
+DROP INDEX provider_attempts_doubted;
 ALTER TABLE provider_attempts DROP COLUMN doubts;
 ALTER TABLE provider_attempts DROP CONSTRAINT provider_attempts_conclusion_check;
 ALTER TABLE provider_attempts ADD CONSTRAINT provider_attempts_conclusion_check
   CHECK (conclusion IN ('landed', 'declined', 'not_sent', 'absent'));
-DROP INDEX refunds_by_provider_status, refunds_open;
+DROP INDEX refunds_by_updated, refunds_by_provider_status, refunds_open;
 ALTER TABLE refunds DROP COLUMN review_ends_by;
 DROP TABLE provider_events, provider_switches, breakers;
 DROP FUNCTION refuse_provider_event_change();

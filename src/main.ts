@@ -7,9 +7,10 @@ import { createRefundEngine } from './api/refund-engine.js';
 import { readConfig } from './config.js';
 import { NEWEST_MIGRATION } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
+import { createApiMetrics } from './metrics/api-metrics.js';
 import { tellStartupFailure } from './startup-failure.js';
 import { temporalTarget } from './temporal.js';
-import { buildParts } from './wiring.js';
+import { buildParts, ledgerMetrics } from './wiring.js';
 
 const DRAIN_WITHIN_MS = 25_000;
 const SWEEP_EVERY_MS = 100;
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
     newestMigration: NEWEST_MIGRATION,
     nowMs: () => Date.now(),
     log,
+    metrics: createApiMetrics(ledgerMetrics(parts)),
   });
 
   // Before it listens: whoever stops it early must not wait for a signal that was missed.

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { ActivityDeps } from '../activities/deps.js';
+import type { ActivityDeps, Observe } from '../activities/deps.js';
 import type { RefundProvider } from './domain/provider.js';
 import type { Config, ProviderSetup } from './config.js';
 import { databaseUrlOf } from './database-url.js';
@@ -9,6 +9,7 @@ import { readPolicy } from './policy.js';
 import type { Policy } from './domain/policy.js';
 import type { ProviderDefinition } from './providers/definition.js';
 import { createHttpClient } from './providers/http.js';
+import { createLedgerMetrics, type LedgerMetrics } from './metrics/ledger-metrics.js';
 import { seal, unseal } from './signing/seal.js';
 
 /** What the front door and the workers both are built from. */
@@ -59,7 +60,7 @@ export function buildParts(config: Config, log: Logger): Parts {
   };
 }
 
-export function activityDeps(config: Config, parts: Parts, log: Logger): ActivityDeps {
+export function activityDeps(config: Config, parts: Parts, log: Logger, observe: Observe): ActivityDeps {
   return {
     db: parts.db,
     providers: parts.providers,
@@ -73,7 +74,13 @@ export function activityDeps(config: Config, parts: Parts, log: Logger): Activit
     },
     nowMs: () => Date.now(),
     log,
+    observe,
   };
+}
+
+/** The same figures in every process, for `/metrics`. */
+export function ledgerMetrics({ db, providers }: Parts): LedgerMetrics {
+  return createLedgerMetrics({ db, providers: [...providers.keys()], nowMs: () => Date.now() });
 }
 
 function sealingOf(config: Config): Sealing | null {

@@ -1,5 +1,3 @@
-import { createServer, type Server } from 'node:http';
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -7,8 +5,10 @@ import type { Logger } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
 import { readConfig } from './config.js';
+import { freePort } from './embedded/ports.js';
 import { isDatabaseUp } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
+import { createWorkerMetrics } from './metrics/worker-metrics.js';
 import { tellStartupFailure } from './startup-failure.js';
 import {
   registerSearchAttributes,
@@ -18,7 +18,8 @@ import {
 } from './temporal.js';
 import { upkeepTasks } from './upkeep/tasks.js';
 import { keepUp } from './upkeep/upkeep.js';
-import { activityDeps, buildParts, type Parts } from './wiring.js';
+import { serveWorkerHealth } from './worker-health.js';
+import { activityDeps, buildParts, ledgerMetrics, type Parts } from './wiring.js';
 
 const DRAIN_WITHIN = '20s';
 const RESTART_AFTER_MS = 1_000;
@@ -30,7 +31,21 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
-  Runtime.install({ shutdownSignals: [], logger: sdkLogger(log) });
+  const temporalMetrics = `127.0.0.1:${await freePort(0)}`;
+  Runtime.install({
+    shutdownSignals: [],
+    logger: sdkLogger(log),
+    telemetryOptions: {
+      metrics: {
+        prometheus: {
+          bindAddress: temporalMetrics,
+          countersTotalSuffix: true,
+          useSecondsForDurations: true,
+          unitSuffix: true,
+        },
+      },
+    },
+  });
 
   const stopping = new AbortController();
   const running: { workers: readonly Worker[] } = { workers: [] };
@@ -41,17 +56,34 @@ async function main(): Promise<void> {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
 
-  const health = await serveHealth(config.host, config.workerHealthPort, parts, () => running.workers);
+  const metrics = createWorkerMetrics(
+    ledgerMetrics(parts),
+    [...parts.providers.keys()],
+    `http://${temporalMetrics}/metrics`,
+  );
+  const health = await serveWorkerHealth(config.host, config.workerHealthPort, {
+    askDatabase: () => isDatabaseUp(parts.db),
+    polls: () => allPoll(running.workers),
+    exposeMetrics: metrics.expose,
+  });
   log.info({ port: config.workerHealthPort }, 'worker health is served');
 
-  const deps = activityDeps(config, parts, log);
+  const deps = activityDeps(config, parts, log, metrics.observe);
   const connection = Connection.lazy(target.connection);
   const client = new Client({ connection, namespace: target.namespace });
-  const upkeep = keepUp(
-    { db: parts.db, nowMs: deps.nowMs, log },
-    upkeepTasks(parts.db, connection, client, log),
-    stopping.signal,
-  );
+  const { db, providers } = parts;
+  const { nowMs } = deps;
+  const tasks = upkeepTasks({
+    observe: metrics.observe,
+    timeZone: parts.policy.window.timeZone,
+    db,
+    connection,
+    client,
+    providers: [...providers.keys()],
+    nowMs,
+    log,
+  });
+  const upkeep = keepUp({ db, nowMs, log }, tasks, stopping.signal);
   while (!stopping.signal.aborted) {
     try {
       await runWorkers(
@@ -133,46 +165,8 @@ function shutdown(worker: Worker): void {
   if (worker.getState() === 'RUNNING') worker.shutdown();
 }
 
-async function serveHealth(
-  host: string,
-  port: number,
-  parts: Parts,
-  workers: () => readonly Worker[],
-): Promise<Server> {
-  const server = createServer((request, response) => {
-    void (async () => {
-      const answer = (status: number, body: unknown): void => {
-        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-      };
-      if (request.url === '/health/live') {
-        answer(200, { status: 'ok' });
-        return;
-      }
-      if (request.url !== '/health/ready') {
-        answer(404, { status: 'not_found' });
-        return;
-      }
-      const checks = { database: await databaseAnswers(parts), engine: workersPoll(workers()) };
-      const ready = Object.values(checks).every((check) => check === 'ok');
-      answer(ready ? 200 : 503, { status: ready ? 'ok' : 'failing', checks });
-    })();
-  });
-  server.listen(port, host);
-  await once(server, 'listening');
-  return server;
-}
-
-async function databaseAnswers(parts: Parts): Promise<'ok' | 'failing'> {
-  try {
-    await isDatabaseUp(parts.db);
-    return 'ok';
-  } catch {
-    return 'failing';
-  }
-}
-
-function workersPoll(workers: readonly Worker[]): 'ok' | 'failing' {
-  return workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING') ? 'ok' : 'failing';
+function allPoll(workers: readonly Worker[]): boolean {
+  return workers.length > 0 && workers.every((worker) => worker.getState() === 'RUNNING');
 }
 
 try {

@@ -36,17 +36,25 @@ describe('/openapi.json', () => {
     ).toEqual([
       'GET /health/live',
       'GET /health/ready',
+      'GET /metrics',
       'GET /v1/payments',
       'GET /v1/payments/{id}',
       'GET /v1/payments/{id}/events',
+      'GET /v1/providers',
+      'GET /v1/reconciliations/{id}',
       'GET /v1/refunds',
       'GET /v1/refunds/{id}',
       'GET /v1/refunds/{id}/events',
+      'GET /v1/refunds/{id}/review',
       'POST /v1/payments',
       'POST /v1/providers/efi/webhook/pix',
+      'POST /v1/providers/{provider}/pause',
+      'POST /v1/providers/{provider}/resume',
       'POST /v1/providers/{provider}/webhook',
+      'POST /v1/reconciliations',
       'POST /v1/refunds',
       'POST /v1/refunds/preview',
+      'POST /v1/refunds/{id}/resolve',
     ]);
   });
 
@@ -81,9 +89,9 @@ describe('/openapi.json', () => {
       .filter(([, operation]) => !operation.security)
       .map(([name]) => name);
     expect(open).toEqual(
-      expect.arrayContaining(['GET /health/live', 'POST /v1/providers/{provider}/webhook']),
+      expect.arrayContaining(['GET /health/live', 'GET /metrics', 'POST /v1/providers/{provider}/webhook']),
     );
-    expect(open).toHaveLength(4);
+    expect(open).toHaveLength(5);
   });
 
   it('names the query parameters of a list and the providers', () => {
@@ -125,6 +133,11 @@ describe('/openapi.json', () => {
     expectValid('RefundList', (await door.call('GET', '/v1/refunds')).body);
     expectValid('EventList', (await door.call('GET', `/v1/payments/${payment.body.id}/events`)).body);
     expectValid('RefundPreview', (await door.call('POST', '/v1/refunds/preview', { body: preview })).body);
+    expectValid('ProviderStateList', (await door.call('GET', '/v1/providers')).body);
+    const operator = await door.key('operator');
+    const run = await door.call('POST', '/v1/reconciliations', { key: operator });
+    expectValid('Reconciliation', run.body);
+    expectValid('Review', (await door.call('GET', '/v1/refunds/rfd_1/review')).body);
     expectValid('Problem', (await door.call('GET', '/v1/refunds?limit=0')).body);
     expectValid('Health', (await door.call('GET', '/health/ready')).body);
   });

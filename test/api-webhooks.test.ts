@@ -61,6 +61,24 @@ describe('POST /v1/providers/{provider}/webhook', () => {
       { deliveries: 2, provider_payment_id: PIX_ID, body: Buffer.from(PIX_ID) },
     ]);
     expect(door.engine.hinted).toEqual([1, 2].map(() => ({ refundId: 'rfd_open', source: 'webhook' })));
+    // Nothing of it has been sent: no reading of its own would see what moved without us.
+    const payments = await door.db.selectFrom('payments').select('id').execute();
+    await until(() => door.engine.reconciled.length === 2);
+    expect(door.engine.reconciled).toEqual([payments[0]?.id, payments[0]?.id]);
+    expect(await stored()).toMatchObject([{ matched_at: null }]);
+  });
+
+  it('a payment that is registered later is read for what its provider had said of it', async () => {
+    const id = '0b4f1b0e-4b5e-4b6c-8f4e-2f1f6b2c1101';
+    await deliver(id);
+    const before = door.engine.reconciled.length;
+    const other = { ...paymentBody, provider: 'braspag', provider_payment_id: PIX_ID.replace('f3', 'e3') };
+    await door.call('POST', '/v1/payments', { body: other });
+    const named = await door.call('POST', '/v1/payments', {
+      body: { ...other, provider_payment_id: id },
+    });
+    await until(() => door.engine.reconciled.length > before);
+    expect(door.engine.reconciled.slice(before)).toEqual([named.body.id]);
   });
 
   it('200 for an unknown payment, and while the engine is away', async () => {

@@ -16,10 +16,14 @@ import { serveDocs } from './docs.js';
 import { HealthController } from './health.controller.js';
 import { createDocument } from './openapi.js';
 import { answerParserError, answerRouterError } from './parser-problems.js';
+import { MetricsController } from './metrics.controller.js';
 import { PaymentsController } from './payments.controller.js';
 import { ProblemFilter } from './problem.filter.js';
+import { ProvidersController } from './providers.controller.js';
+import { ReconciliationsController } from './reconciliations.controller.js';
 import { RefundsController } from './refunds.controller.js';
 import { DeadlineInterceptor, noteArrival } from './request-deadline.js';
+import { ReviewsController } from './reviews.controller.js';
 import { createRouteTable } from './route-table.js';
 import { invalidRequestFrom } from './schema-issues.js';
 import { WebhooksController } from './webhooks.controller.js';
@@ -33,7 +37,18 @@ const NEST_OPTIONS: Pick<NestApplicationOptions, 'logger' | 'bodyParser' | 'abor
   abortOnError: false,
 };
 
-@Module({ controllers: [PaymentsController, RefundsController, WebhooksController, HealthController] })
+@Module({
+  controllers: [
+    PaymentsController,
+    RefundsController,
+    ReviewsController,
+    ProvidersController,
+    ReconciliationsController,
+    WebhooksController,
+    HealthController,
+    MetricsController,
+  ],
+})
 class ApiModule {
   static of(deps: ApiDeps): DynamicModule {
     return { module: ApiModule, providers: [{ provide: API_DEPS, useValue: deps }] };
@@ -42,7 +57,7 @@ class ApiModule {
 
 /** The front door, ready to listen: routes, authentication, problems, the document and its page. */
 export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> {
-  const adapter = createAdapter();
+  const adapter = createAdapter(deps.metrics);
   const { allowedMethods } = createRouteTable(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(ApiModule.of(deps), adapter, NEST_OPTIONS);
   addBodyParsers(adapter.getInstance());
@@ -56,7 +71,7 @@ export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> 
   return app;
 }
 
-function createAdapter(): FastifyAdapter {
+function createAdapter(metrics: ApiDeps['metrics']): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -72,6 +87,11 @@ function createAdapter(): FastifyAdapter {
   fastify.addHook('onRequest', (request, reply, done) => {
     noteArrival(request);
     reply.header('X-Request-Id', request.id);
+    done();
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1000);
     done();
   });
   return adapter;

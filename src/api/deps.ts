@@ -17,6 +17,14 @@ export interface ApiDeps {
   readonly newestMigration: string;
   readonly nowMs: () => number;
   readonly log: ApiLog;
+  readonly metrics: ApiMetrics;
+}
+
+export interface ApiMetrics {
+  /** `route` is a template, never a path. */
+  answered(route: string, method: string, status: number, seconds: number): void;
+  /** As Prometheus reads it; answers in time whatever is away. */
+  expose(): Promise<string>;
 }
 
 export interface ConfiguredProvider {

@@ -5,6 +5,7 @@ import {
   ApiBody,
   ApiHeader,
   ApiOperation,
+  ApiProduces,
   ApiResponse,
   DocumentBuilder,
   SwaggerModule,
@@ -33,6 +34,8 @@ export interface OperationSpec {
   readonly idempotent?: boolean;
   /** Takes any body, of any type. */
   readonly rawBody?: boolean;
+  /** Of a success; JSON where absent. */
+  readonly mediaType?: string;
 }
 
 type DocumentedHeader =
@@ -63,6 +66,7 @@ export function Operation(spec: OperationSpec): MethodDecorator {
   else decorators.push(ApiBearerAuth('key'));
   if (access !== 'open' && access.length > 0) decorators.push(Roles(...access));
   if (spec.idempotent) decorators.push(ApiHeader(IDEMPOTENCY_KEY));
+  if (spec.mediaType) decorators.push(ApiProduces(spec.mediaType));
   if (spec.rawBody) {
     decorators.push(ApiBody({ description: 'As the provider sends it.', schema: {}, required: false }));
   }

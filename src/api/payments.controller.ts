@@ -2,6 +2,7 @@ import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Req, Res }
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Payment, PaymentMethod } from '../domain/payment.js';
+import { hasUnmatchedDeliveries } from '../ledger/inbox.js';
 import { countLiveRefunds, findPayment, listPayments, registerPayment } from '../ledger/payments.js';
 import { listEvents } from '../ledger/refund-reads.js';
 import { paymentIdOf } from '../signing/refund-id.js';
@@ -69,8 +70,10 @@ export class PaymentsController {
       nowMs,
     );
     if (result.kind === 'conflict') throw conflict(result.differing);
-    if (result.kind === 'created') reply.header('Location', `/v1/payments/${id}`);
-    else reply.status(200);
+    if (result.kind === 'created') {
+      reply.header('Location', `/v1/payments/${id}`);
+      void this.followEarlierWebhooks(result.payment);
+    } else reply.status(200);
     return this.shown(result.payment);
   }
 
@@ -132,6 +135,17 @@ export class PaymentsController {
       toEventResource,
       asked,
     );
+  }
+
+  /** The provider may have spoken of the payment before it was known here. Beside the answer: it stands without. */
+  private async followEarlierWebhooks(payment: Payment): Promise<void> {
+    const { db, engine, log } = this.deps;
+    try {
+      if (!(await hasUnmatchedDeliveries(db, payment))) return;
+      await engine.reconcilePayment({ paymentId: payment.id, provider: payment.provider });
+    } catch (error) {
+      log.warn({ err: error, paymentId: payment.id }, 'earlier webhooks could not be followed');
+    }
   }
 
   private async existing(id: string): Promise<Payment> {

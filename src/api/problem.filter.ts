@@ -95,7 +95,7 @@ const SYSTEM_CODES = new Set([
 const POSTGRES_OUTAGE = /^(?:08...|53...|57014|57P0\d|25006)$/;
 // node-postgres gives these no code.
 const POOL_WORDS =
-  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client was closed/;
+  /timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client was closed|Client has encountered a connection error/;
 
 /** PostgreSQL is away, starting, full or frozen: nothing that the caller could mend. */
 export function isOutage(thrown: unknown): boolean {

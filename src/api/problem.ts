@@ -5,11 +5,14 @@ export type ProblemCode =
   | 'idempotency_key_missing'
   | 'unauthenticated'
   | 'forbidden'
+  | 'self_approval_forbidden'
   | 'not_found'
   | 'method_not_allowed'
   | 'idempotency_in_progress'
   | 'duplicate_reference'
   | 'payment_conflict'
+  | 'not_in_review'
+  | 'provider_contradicts'
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'idempotency_key_reused'
@@ -31,11 +34,14 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   idempotency_key_missing: { status: 400, title: 'Idempotency-Key is missing', retryable: false },
   unauthenticated: { status: 401, title: 'Not authenticated', retryable: false },
   forbidden: { status: 403, title: 'Not allowed', retryable: false },
+  self_approval_forbidden: { status: 403, title: 'Not about your own refund', retryable: false },
   not_found: { status: 404, title: 'Not found', retryable: false },
   method_not_allowed: { status: 405, title: 'Method not allowed', retryable: false },
   idempotency_in_progress: { status: 409, title: 'The same request is in progress', retryable: true },
   duplicate_reference: { status: 409, title: 'The reference is in use', retryable: false },
   payment_conflict: { status: 409, title: 'The payment is registered with other facts', retryable: false },
+  not_in_review: { status: 409, title: 'The refund is not in review', retryable: false },
+  provider_contradicts: { status: 409, title: 'The provider shows otherwise', retryable: false },
   refundable_amount_mismatch: { status: 412, title: 'The refundable amount is another', retryable: false },
   payload_too_large: { status: 413, title: 'The body is too large', retryable: false },
   unsupported_media_type: { status: 415, title: 'Unsupported media type', retryable: false },

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   isGrpcServiceError,
   WithStartWorkflowOperation,
@@ -7,6 +8,7 @@ import {
 import { WorkflowNotFoundError } from '@temporalio/common';
 import type {
   AdmissionVerdict,
+  PaymentReconciliationStart,
   RefundStart,
   Resolution,
   ResolutionVerdict,
@@ -14,12 +16,20 @@ import type {
 import {
   admissionUpdate,
   hintSignal,
+  PAYMENT_RECONCILIATION_WORKFLOW_TYPE,
+  readAgainSignal,
+  RECONCILIATION_WORKFLOW_TYPE,
   REFUND_WORKFLOW_TYPE,
   refundWorkflowId,
   resolveUpdate,
+  type Envelope,
+  type PaymentReconciliationWorkflow,
+  type ReconciliationWorkflow,
   type RefundWorkflow,
 } from '../../workflows/messages.js';
 import {
+  paymentReconciliationOptions,
+  reconciliationOptions,
   refundStartOptions,
   resumeOptions,
   type OpenRefund,
@@ -39,6 +49,10 @@ export interface RefundEngine {
   resolve(refund: OpenRefund, resolution: Resolution): Promise<ResolutionVerdict>;
   /** Tells a running refund to look at its provider soon. @throws EngineFailure */
   hint(refundId: string, source: 'webhook' | 'refresh'): Promise<void>;
+  /** Starts the process of a reconciliation that has its row; a running one is left as it is. @throws EngineFailure */
+  reconcile(reconciliationId: string): Promise<void>;
+  /** There may be news of a payment: it is read soon, once more where a reading is under way. @throws EngineFailure */
+  reconcilePayment(payment: PaymentReconciliationStart): Promise<void>;
   /** False where the engine does not answer. Never throws. */
   ready(): Promise<boolean>;
 }
@@ -83,7 +97,8 @@ export function createRefundEngine(client: Client): RefundEngine {
       withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
         client.workflow.executeUpdateWithStart(resolveUpdate, {
           args: [{ body: resolution }],
-          updateId: resolution.id,
+          // One a request: whoever asks again after a refusal is to be judged anew. The ledger knows repeats.
+          updateId: randomUUID(),
           startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
             REFUND_WORKFLOW_TYPE,
             resumeOptions(refund),
@@ -99,6 +114,26 @@ export function createRefundEngine(client: Client): RefundEngine {
         // A workflow that is over needs no hint.
         if (!isOver(error)) throw error;
       }
+    },
+    reconcile: async (reconciliationId) => {
+      await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
+        client.workflow.start<ReconciliationWorkflow>(
+          RECONCILIATION_WORKFLOW_TYPE,
+          reconciliationOptions(reconciliationId),
+        ),
+      );
+    },
+    reconcilePayment: async (payment) => {
+      await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
+        client.workflow.signalWithStart<PaymentReconciliationWorkflow, [Envelope<Record<string, never>>]>(
+          PAYMENT_RECONCILIATION_WORKFLOW_TYPE,
+          {
+            ...paymentReconciliationOptions(payment),
+            signal: readAgainSignal,
+            signalArgs: [{ body: {} }],
+          },
+        ),
+      );
     },
     ready: async () => {
       try {

@@ -9,8 +9,8 @@ const LOOK_EVERY_MS = 100;
 const REMEMBERED_MAX = 10_000;
 
 /**
- * Asks the provider about open refunds, each at most once in 5 s, and waits a little for the news. Asking is
- * remembered here too, because a provider that is down leaves no look in the ledger.
+ * Asks the provider about a refund, at most once in 5 s, and waits a little for the news. Asking is remembered here
+ * too, because a provider that is down leaves no look in the ledger. For one that has ended its payment is compared.
  */
 export function createRefresher(
   deps: Pick<ApiDeps, 'db' | 'engine' | 'nowMs' | 'log'>,
@@ -19,11 +19,13 @@ export function createRefresher(
   return async (refund) => {
     const nowMs = deps.nowMs();
     const lastMs = Math.max(refund.last_looked_at?.getTime() ?? 0, askedAtMs.get(refund.id) ?? 0);
-    if (!isOpen(refund.status) || nowMs - lastMs < ONCE_IN_MS) return refund;
+    if (nowMs - lastMs < ONCE_IN_MS) return refund;
     if (askedAtMs.size >= REMEMBERED_MAX) askedAtMs.clear();
     askedAtMs.set(refund.id, nowMs);
     try {
-      await deps.engine.hint(refund.id, 'refresh');
+      await (isOpen(refund.status)
+        ? deps.engine.hint(refund.id, 'refresh')
+        : deps.engine.reconcilePayment({ paymentId: refund.payment_id, provider: refund.provider }));
     } catch (error) {
       deps.log.warn({ err: error, refundId: refund.id }, 'a refresh could not be passed on');
       return refund;

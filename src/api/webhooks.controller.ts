@@ -1,7 +1,6 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { storeDelivery } from '../ledger/inbox.js';
-import { findOpenRefundIds } from '../ledger/refund-reads.js';
+import { concernedBy, matchDeliveries, storeDelivery } from '../ledger/inbox.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
 import { Operation } from './openapi.js';
 import { invalidRequest, notFound, Problem, type ProblemCode } from './problem.js';
@@ -74,16 +73,25 @@ export class WebhooksController {
       { provider: name, rawBody, providerPaymentId: parsed.providerPaymentId },
       nowMs,
     );
-    if (parsed.providerPaymentId !== null) void this.hintOpenRefunds(name, parsed.providerPaymentId);
+    if (parsed.providerPaymentId !== null) void this.passOn(name, parsed.providerPaymentId);
   }
 
-  /** After the answer: it stands without the engine, whose polling finds what no hint told. */
-  private async hintOpenRefunds(provider: string, providerPaymentId: string): Promise<void> {
+  /** After the answer: it stands without the engine, and what nobody followed is read again by the nightly run. */
+  private async passOn(provider: string, providerPaymentId: string): Promise<void> {
+    const { db, engine, log, nowMs } = this.deps;
     try {
-      const refundIds = await findOpenRefundIds(this.deps.db, provider, providerPaymentId);
-      await Promise.all(refundIds.map((id) => this.deps.engine.hint(id, 'webhook')));
+      const concerned = await concernedBy(db, provider, providerPaymentId);
+      if (!concerned) return;
+      const { paymentId, openRefundIds, attemptIsOpen } = concerned;
+      await Promise.all([
+        ...openRefundIds.map((id) => engine.hint(id, 'webhook')),
+        // It marks the delivery as followed once it has read.
+        ...(attemptIsOpen ? [] : [engine.reconcilePayment({ paymentId, provider })]),
+      ]);
+      const payment = { provider, provider_payment_id: providerPaymentId };
+      if (attemptIsOpen) await matchDeliveries(db, payment, nowMs(), nowMs());
     } catch (error) {
-      this.deps.log.warn({ err: error, provider }, 'a webhook could not be passed on');
+      log.warn({ err: error, provider }, 'a webhook could not be passed on');
     }
   }
 }

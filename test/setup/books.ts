@@ -35,8 +35,12 @@ export async function assertBooks(db: Database): Promise<void> {
 
     const own = attempts.filter((attempt) => attempt.refund_id === refund.id);
     const live = own.filter((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed');
-    if (refund.status === 'succeeded') expect(live.map((attempt) => attempt.conclusion)).toEqual(['landed']);
-    else if (!isOpen(refund.status)) expect(live).toEqual([]);
+    // A refund that was carried out twice ends by a person's decision alone.
+    const resolved = trail.some((event) => event.type === 'review_resolved');
+    const landings = new Set(live.map((attempt) => attempt.conclusion));
+    if (refund.status === 'succeeded') {
+      expect([[...landings], resolved || live.length === 1]).toEqual([['landed'], true]);
+    } else if (!isOpen(refund.status)) expect(live).toEqual([]);
     expect(own.map((attempt) => attempt.number).sort((a, b) => a - b)).toEqual(
       Array.from({ length: refund.attempt }, (_, at) => at + 1),
     );

@@ -19,6 +19,8 @@ export const PIX_ID = 'f3b1a9b0-1c7e-4f8e-9a64-0d3f1f6b2c11';
 export interface FakeEngine extends RefundEngine {
   readonly asked: { start: RefundStart; hints: RefundHints }[];
   readonly hinted: { refundId: string; source: string }[];
+  /** Ids of reconciliations and of payments, in order. */
+  readonly reconciled: string[];
   answer: (start: RefundStart) => Promise<AdmissionVerdict>;
   onHint: (refundId: string) => Promise<void>;
   isReady: boolean;
@@ -94,6 +96,7 @@ export async function openFrontDoor(
     newestMigration: NEWEST_MIGRATION,
     nowMs: () => NOW_MS,
     log: { info: note, warn: note, error: note },
+    metrics: { answered: () => undefined, expose: async () => '' },
     ...overrides,
   });
   await app.listen(0, '127.0.0.1');
@@ -223,6 +226,7 @@ function createFakeEngine(): FakeEngine {
   const engine: FakeEngine = {
     asked: [],
     hinted: [],
+    reconciled: [],
     answer: async () => ({ kind: 'tooLate' }),
     onHint: async () => {},
     isReady: true,
@@ -235,6 +239,12 @@ function createFakeEngine(): FakeEngine {
     hint: async (refundId, source) => {
       engine.hinted.push({ refundId, source });
       await engine.onHint(refundId);
+    },
+    reconcile: async (reconciliationId) => {
+      engine.reconciled.push(reconciliationId);
+    },
+    reconcilePayment: async ({ paymentId }) => {
+      engine.reconciled.push(paymentId);
     },
     ready: async () => engine.isReady,
   };

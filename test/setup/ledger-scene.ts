@@ -20,6 +20,7 @@ import { takeLane } from '../../src/ledger/lanes.js';
 import { recordAnswer, type Recorded } from '../../src/ledger/answers.js';
 import { recordLook, type Look } from '../../src/ledger/looks.js';
 import { registerPayment } from '../../src/ledger/payments.js';
+import { reconcilePayment, type PaymentReading, type Reconciled } from '../../src/ledger/reconcile.js';
 import type { PaymentRow, RefundRow } from '../../src/ledger/refunds.js';
 import { createTestDatabase } from './real-parts.js';
 
@@ -63,6 +64,12 @@ export interface LedgerScene {
     nowMs?: number,
   ): Promise<Recorded<SubmitResult>>;
   look(refundId: string, shown: readonly ProviderRefund[], options?: Partial<Look>): Promise<LookResult>;
+  /** Compares a whole payment with what its provider shows. */
+  reconcile(
+    paymentId: string,
+    shown: readonly ProviderRefund[],
+    options: Partial<PaymentReading> & { readAtMs: number; facts?: Partial<PaymentSnapshot> },
+  ): Promise<Reconciled>;
   /** As many reads as prove that the attempt is not there. */
   proveAbsent(refundId: string, shown?: readonly ProviderRefund[]): Promise<LookResult>;
   refundRow(refundId: string): Promise<RefundRow>;
@@ -182,6 +189,16 @@ export async function openLedger(): Promise<LedgerScene> {
         ...options,
       });
     },
+    reconcile: (paymentId, shown, { readAtMs, facts, ...given }) =>
+      reconcilePayment(db, {
+        paymentId,
+        reading: reading(shown, readAtMs, facts),
+        onlyOneRefund: false,
+        bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
+        reconciliationId: null,
+        nowMs: readAtMs + 100,
+        ...given,
+      }),
     proveAbsent: async (refundId, shown = []) => {
       const quietFromMs = START_MS + SEND_WITHIN_MS + TIMEOUT_MS;
       await scene.look(refundId, shown, { nowMs: quietFromMs });

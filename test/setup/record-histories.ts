@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
@@ -58,8 +58,7 @@ async function record(): Promise<void> {
   await startRealParts({ rootDir: ROOT });
   const service = await startService();
   try {
-    await rm(HISTORIES, { recursive: true, force: true });
-    await mkdir(HISTORIES);
+    await mkdir(HISTORIES, { recursive: true });
     for (const [name, recording] of Object.entries(RECORDINGS)) {
       const json = await historyOf(service, name, recording);
       await writeFile(join(HISTORIES, `${name}.json`), json);

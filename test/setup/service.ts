@@ -13,7 +13,9 @@ import { startTemporal, type RunningTemporal } from '../../src/embedded/temporal
 import type { Database } from '../../src/ledger/database.js';
 import { createApiKey, type Role } from '../../src/ledger/keys.js';
 import { NEWEST_MIGRATION } from '../../src/ledger/readiness.js';
-import { activityDeps, buildParts, type Parts } from '../../src/wiring.js';
+import { createApiMetrics } from '../../src/metrics/api-metrics.js';
+import { createWorkerMetrics, type WorkerMetrics } from '../../src/metrics/worker-metrics.js';
+import { activityDeps, buildParts, ledgerMetrics, type Parts } from '../../src/wiring.js';
 import type { SimulatedProvider } from '../../simulators/book.js';
 import { startSimulators, type Simulators } from '../../simulators/start.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
@@ -39,6 +41,8 @@ export interface Service {
   readonly client: Client;
   readonly simulators: Simulators;
   readonly temporal: RunningTemporal;
+  /** What the workers count, as their `/metrics` shows it. */
+  readonly workerMetrics: () => Promise<string>;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   startWorkers(): Promise<void>;
   stopWorkers(): Promise<void>;
@@ -96,11 +100,24 @@ export async function startService(settings: Readonly<Record<string, string>> = 
     newestMigration: NEWEST_MIGRATION,
     nowMs: () => Date.now(),
     log,
+    metrics: createApiMetrics(ledgerMetrics(parts)),
   });
   await app.listen(0, '127.0.0.1');
   const url = await app.getUrl();
   simulators.setWebhookTarget(url);
-  return assemble({ dataDir, database, temporal, simulators, config, parts, client, app, url });
+  const workerMetrics = createWorkerMetrics(ledgerMetrics(parts), [...parts.providers.keys()], null);
+  return assemble({
+    dataDir,
+    database,
+    temporal,
+    simulators,
+    config,
+    parts,
+    workerMetrics,
+    client,
+    app,
+    url,
+  });
 }
 
 function startTestTemporal(dataDir: string, port: number): Promise<RunningTemporal> {
@@ -124,6 +141,7 @@ interface Running {
   readonly simulators: Simulators;
   readonly config: Config;
   readonly parts: Parts;
+  readonly workerMetrics: WorkerMetrics;
   readonly client: Client;
   readonly app: NestFastifyApplication;
   readonly url: string;
@@ -148,6 +166,7 @@ async function assemble(running: Running): Promise<Service> {
     client,
     simulators: running.simulators,
     temporal: running.temporal,
+    workerMetrics: () => running.workerMetrics.expose(),
     call: async (method, path, { body, idempotencyKey, role = 'requester', actor = 'rita' } = {}) => {
       const response = await fetch(url + path, {
         method,
@@ -194,9 +213,14 @@ async function assemble(running: Running): Promise<Service> {
   return service;
 }
 
-async function startWorkers({ temporal, config, parts }: Running): Promise<() => Promise<void>> {
+async function startWorkers({
+  temporal,
+  config,
+  parts,
+  workerMetrics,
+}: Running): Promise<() => Promise<void>> {
   const connection = await NativeConnection.connect({ address: temporal.address });
-  const deps = activityDeps(config, parts, pino({ level: 'silent' }));
+  const deps = activityDeps(config, parts, pino({ level: 'silent' }), workerMetrics.observe);
   const workers = await Promise.all([
     Worker.create({
       connection,

@@ -17,6 +17,9 @@ export function clientThatSkipsTime(connection: Connection): Client {
     startWorkflowExecution: {
       value: (request: StartRequest) => service.startWorkflowExecution(skipping(request)),
     },
+    signalWithStartWorkflowExecution: {
+      value: (request: SignalRequest) => service.signalWithStartWorkflowExecution(skipping(request)),
+    },
     executeMultiOperation: {
       value: (request: MultiRequest) =>
         service.executeMultiOperation({
@@ -35,8 +38,9 @@ export function clientThatSkipsTime(connection: Connection): Client {
 }
 
 type StartRequest = temporal.api.workflowservice.v1.IStartWorkflowExecutionRequest;
+type SignalRequest = temporal.api.workflowservice.v1.ISignalWithStartWorkflowExecutionRequest;
 type MultiRequest = temporal.api.workflowservice.v1.IExecuteMultiOperationRequest;
 
-function skipping(request: StartRequest): StartRequest {
+function skipping<Request extends StartRequest | SignalRequest>(request: Request): Request {
   return { ...request, timeSkippingConfig: { enabled: true } };
 }
