@@ -47,12 +47,12 @@ export class Bank {
 
   /** What may still go back: refunds under way count, rejected ones do not. */
   restMinor(payment: SimulatedPayment): number {
-    return payment.amountMinor - sumMinor(this.refundsOf(payment), ['pending', 'succeeded', 'unclear']);
+    return payment.amountMinor - sumMinor(this.#all(payment), ['pending', 'succeeded', 'unclear']);
   }
 
   /** What the payment's refunds look like to a reader: a stale one lacks the newest. */
   refundsOf(payment: SimulatedPayment, stale = false): readonly SimulatedRefund[] {
-    const refunds = this.book.refundsOf(payment.provider, payment.providerPaymentId);
+    const refunds = this.#all(payment).filter((refund) => !refund.hidden);
     return stale ? refunds.slice(0, -1) : refunds;
   }
 
@@ -63,20 +63,35 @@ export class Bank {
     confirmation: 'response' | 'later',
     reason: string | null = null,
   ): SimulatedRefund {
-    if (confirmation === 'response') {
-      return this.#record(payment, amountMinor, { status: 'succeeded', reason });
-    }
     const fates = this.takeFate(payment.provider);
     const has = (name: FateFault['name']): boolean => fates.some((fate) => fate.name === name);
-    const delay = fates.find((fate) => fate.name === 'confirm_delay');
-    const atMs = Date.now() + (delay?.name === 'confirm_delay' ? delay.ms : this.confirmDelayMs);
-    const refund = this.#record(payment, amountMinor, {
-      status: has('unclear') ? 'unclear' : 'pending',
-      reason,
-      due: has('never_confirms') ? null : { status: has('reject_later') ? 'rejected' : 'succeeded', atMs },
-      notify: !has('no_webhook'),
-    });
+    let atMs = Date.now() + this.confirmDelayMs;
+    let bookedMinor = amountMinor;
+    let afterwards: SimulatedRefund['afterwards'] = null;
+    for (const fate of fates) {
+      if (fate.name === 'confirm_delay') atMs = Date.now() + fate.ms;
+      if (fate.name === 'other_amount') bookedMinor = Math.min(fate.amountMinor, this.restMinor(payment));
+      if (fate.name === 'taken_back' || fate.name === 'vanishes') {
+        afterwards = { fate: fate.name, atMs: (confirmation === 'response' ? Date.now() : atMs) + fate.ms };
+      }
+    }
+    const shape = { reason, afterwards, fates: fates.map(({ name }) => name) };
+    const refund = this.#record(
+      payment,
+      bookedMinor,
+      confirmation === 'response'
+        ? { ...shape, status: 'succeeded' }
+        : {
+            ...shape,
+            status: has('unclear') ? 'unclear' : 'pending',
+            due: has('never_confirms')
+              ? null
+              : { status: has('reject_later') ? 'rejected' : 'succeeded', atMs },
+            notify: !has('no_webhook'),
+          },
+    );
     this.#await(refund);
+    this.#awaitAfterwards(refund);
     return refund;
   }
 
@@ -99,7 +114,10 @@ export class Bank {
 
   /** Takes up the refunds that were under way when an earlier process ended. */
   resume(): void {
-    for (const refund of this.book.refunds()) this.#await(refund);
+    for (const refund of this.book.refunds()) {
+      this.#await(refund);
+      this.#awaitAfterwards(refund);
+    }
   }
 
   later(delayMs: number, work: () => void): void {
@@ -131,6 +149,9 @@ export class Bank {
       settledAtMs: facts.status === 'succeeded' ? now : null,
       due: null,
       notify: false,
+      afterwards: null,
+      hidden: false,
+      fates: [],
       ...facts,
     };
     this.book.writeRefund(refund);
@@ -141,11 +162,30 @@ export class Bank {
     if (refund.due === null) return;
     const { status, atMs } = refund.due;
     this.later(Math.max(0, atMs - Date.now()), () => {
-      const now = this.book
-        .refundsOf(refund.provider, refund.providerPaymentId)
-        .find((other) => other.id === refund.id);
+      const now = this.#asItStands(refund);
       if (now?.due) this.#settle(now, status);
     });
+  }
+
+  #awaitAfterwards(refund: SimulatedRefund): void {
+    if (refund.afterwards === null) return;
+    const { fate, atMs } = refund.afterwards;
+    this.later(Math.max(0, atMs - Date.now()), () => {
+      const now = this.#asItStands(refund);
+      if (now?.status !== 'succeeded') return;
+      const changed = fate === 'vanishes' ? { hidden: true } : { status: 'rejected' as const };
+      this.book.writeRefund({ ...now, ...changed, afterwards: null });
+    });
+  }
+
+  #asItStands(refund: SimulatedRefund): SimulatedRefund | undefined {
+    return this.book
+      .refundsOf(refund.provider, refund.providerPaymentId)
+      .find((other) => other.id === refund.id);
+  }
+
+  #all(payment: SimulatedPayment): readonly SimulatedRefund[] {
+    return this.book.refundsOf(payment.provider, payment.providerPaymentId);
   }
 
   #settle(refund: SimulatedRefund, status: 'succeeded' | 'rejected'): void {

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { WireFault } from './faults.js';
 
 export const SIMULATED_PROVIDERS = ['picpay', 'efi', 'braspag', 'fourgeeks', 'pagou'] as const;
 export type SimulatedProvider = (typeof SIMULATED_PROVIDERS)[number];
@@ -40,6 +41,12 @@ export interface SimulatedRefund {
   readonly due: { readonly status: 'succeeded' | 'rejected'; readonly atMs: number } | null;
   /** Whether its confirmation is announced by a webhook. */
   readonly notify: boolean;
+  /** What becomes of it after it was done, and when; null once that has happened, and where nothing does. */
+  readonly afterwards: { readonly fate: 'taken_back' | 'vanishes'; readonly atMs: number } | null;
+  /** No reader is shown it any more. */
+  readonly hidden: boolean;
+  /** The faults that shaped it. */
+  readonly fates: readonly string[];
 }
 
 export type CallOperation = 'submit' | 'read' | 'token' | 'webhook' | 'other';
@@ -57,6 +64,8 @@ export interface SimulatedCall {
   readonly atMs: number;
   /** Of a webhook: what its receiver answered, 0 where it could not be reached. */
   readonly status?: number;
+  /** The fault that struck it. */
+  readonly fault?: WireFault;
 }
 
 type Line =

@@ -83,6 +83,7 @@ export function createBraspag(bank: Bank, keep: (name: string) => string): Provi
         ? null
         : unauthorized,
     unauthorized,
+    alreadyRefunded: errors(400, 312, 'Transaction not available to refund'),
     expireAccess: () => undefined,
     errorBody: () => [{ Code: 0, Message: 'Internal error' }],
     withUnknownStatus: (operation, answer) => {

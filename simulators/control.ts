@@ -23,6 +23,8 @@ const selection = z.object({
   provider: provider.optional(),
   providerPaymentId: z.string().optional(),
   operation: z.enum(['submit', 'read', 'token', 'webhook', 'other']).optional(),
+  /** Only those that a fault struck. */
+  struck: z.literal('true').optional(),
 });
 
 /** What `Simulators` offers in-process, over HTTP on loopback, so that the child process can be driven by curl. */
@@ -67,9 +69,10 @@ async function answer(
       };
     }
     case 'GET /calls': {
-      const { provider, operation } = selection.parse(query);
+      const { provider, operation, struck } = selection.parse(query);
       const of = provider === undefined ? SIMULATED_PROVIDERS : [provider];
-      return { status: 200, body: { calls: of.flatMap((each) => simulators.callsOf(each, operation)) } };
+      const calls = of.flatMap((each) => simulators.callsOf(each, operation));
+      return { status: 200, body: { calls: struck ? calls.filter(({ fault }) => fault) : calls } };
     }
     case 'POST /faults': {
       const { provider, fault } = newFault.parse(body);

@@ -136,6 +136,11 @@ export function createEfi(bank: Bank, keep: (name: string) => string): ProviderS
       return (accessTokens.get(accessToken) ?? 0) > Date.now() ? null : unauthorized;
     },
     unauthorized,
+    alreadyRefunded: refusal(
+      422,
+      'saldo_devolucao_insuficiente',
+      'O valor da devolução ultrapassou o valor recebido',
+    ),
     expireAccess: () => accessTokens.clear(),
     errorBody: () => ({ nome: 'erro_aplicacao', mensagem: 'Erro interno do servidor' }),
     withUnknownStatus: (operation, answer) => {

@@ -20,6 +20,10 @@ const wireFault = [
       'timeout_after_effect',
       // The effect happened; the answer breaks off before its end.
       'cut_body',
+      // The effect happened, and the answer refuses it as one that came before: a gateway had sent it twice.
+      'refused_after_effect',
+      // The effect happened, and the answer says that the first request of this key is still running.
+      'still_running',
       // A success whose status no document lists.
       'unknown_status',
       'insufficient_balance',
@@ -59,6 +63,10 @@ const wireFault = [
 const fateFault = [
   z.strictObject({ ...base, name: z.enum(['never_confirms', 'reject_later', 'unclear', 'no_webhook']) }),
   z.strictObject({ ...base, name: z.literal('confirm_delay'), ms }),
+  /** Another amount is booked than was asked for. */
+  z.strictObject({ ...base, name: z.literal('other_amount'), amountMinor: z.int().min(1) }),
+  /** So long after it was done: the provider takes it back, or shows it no longer. */
+  z.strictObject({ ...base, name: z.enum(['taken_back', 'vanishes']), ms }),
 ] as const;
 
 /**
@@ -135,6 +143,17 @@ export function whyNot(provider: SimulatedProvider, fault: Pick<Fault, 'name' | 
       );
     case 'unclear':
       return only('submit', fault) ?? (provider === 'braspag' ? null : 'no such status there');
+    case 'taken_back':
+      return (
+        only('submit', fault) ??
+        (provider === 'efi' || provider === 'braspag' ? null : 'no such status there')
+      );
+    case 'still_running':
+      return only('submit', fault) ?? (provider === 'picpay' ? null : 'it has no idempotency keys');
+    case 'other_amount':
+    case 'vanishes':
+    case 'refused_after_effect':
+      return only('submit', fault);
     case 'insufficient_balance':
       return (
         only('submit', fault) ?? (provider === 'efi' || provider === 'braspag' ? null : 'no such error there')

@@ -95,6 +95,7 @@ export function createFourgeeks(bank: Bank, keep: (name: string) => string): Pro
       return headers['authorization'] === `Basic ${expected}` ? null : unauthorized;
     },
     unauthorized,
+    alreadyRefunded: refundError('Charge requested is already refunded'),
     expireAccess: () => undefined,
     errorBody: (status) => ({
       code: status,

@@ -45,6 +45,8 @@ export interface ProviderSimulator {
   /** The refusal of a call without valid credentials, null for a good one. Token calls check their own. */
   authorize(request: SimulatorRequest): SimulatorAnswer | null;
   readonly unauthorized: SimulatorAnswer;
+  /** The document's refusal of a refund that was made before. */
+  readonly alreadyRefunded: SimulatorAnswer;
   /** Voids the access tokens given out. */
   expireAccess(): void;
   errorBody(status: number): unknown;
@@ -123,11 +125,11 @@ export function serveProvider(
     const url = new URL(incoming.url ?? '/', 'http://simulator');
     const route = routes.find((each) => each.method === incoming.method && each.path.test(url.pathname));
     const request = await readRequest(incoming, url, route);
-    noteCall(bank, provider.name, route?.operation ?? 'other', url, request);
+    const refused = route && route.operation !== 'token' ? provider.authorize(request) : null;
+    const fault = route && !refused ? faults.takeWire(provider.name, route.operation) : null;
+    noteCall(bank, provider.name, route?.operation ?? 'other', url, request, fault);
     if (!route) return send(outgoing, { status: 404, body: provider.errorBody(404) });
-    const refused = route.operation === 'token' ? null : provider.authorize(request);
     if (refused) return send(outgoing, refused);
-    const fault = faults.takeWire(provider.name, route.operation);
     if (!fault) return send(outgoing, route.handle(request));
     strike(fault, provider, route, request, bank, outgoing);
   };
@@ -184,6 +186,14 @@ function strike(
       );
     case 'cut_body':
       return sendCut(outgoing, route.handle(request));
+    case 'refused_after_effect': {
+      const answer = route.handle(request);
+      // What the route itself refuses had no effect before.
+      return send(outgoing, answer.status < 300 ? provider.alreadyRefunded : answer);
+    }
+    case 'still_running':
+      route.handle(request);
+      return send(outgoing, { status: 208, body: { message: 'Already Reported' } });
     case 'html':
       if (fault.effect) route.handle(request);
       outgoing
@@ -252,6 +262,7 @@ function noteCall(
   operation: CallOperation,
   url: URL,
   request: SimulatorRequest,
+  fault: WireFault | null,
 ): void {
   bank.book.writeCall({
     provider,
@@ -264,6 +275,7 @@ function noteCall(
     body:
       operation === 'token' ? { grant_type: members(request.body)['grant_type'] } : (request.body ?? null),
     atMs: Date.now(),
+    ...(fault === null ? {} : { fault }),
   });
 }
 

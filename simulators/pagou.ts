@@ -68,6 +68,7 @@ export function createPagou(bank: Bank, keep: (name: string) => string): Provide
     },
     authorize: ({ headers }) => (headers['x-api-key'] === settings.PAGOU_API_KEY ? null : unauthorized),
     unauthorized,
+    alreadyRefunded: refusal(400, 'QRCode is not in completed status'),
     expireAccess: () => undefined,
     errorBody: (status) => ({ error: status === 404 ? 'Not found' : 'Internal server error' }),
     withUnknownStatus: (operation, answer) => {

@@ -203,6 +203,10 @@ export function createPicpay(bank: Bank, keep: (name: string) => string): Picpay
     },
     authorize: (request) => ((grantOf(request)?.expiresAtMs ?? 0) > Date.now() ? null : unauthorized),
     unauthorized,
+    alreadyRefunded: {
+      status: 400,
+      body: { business_code: 'DUPLICATED_TRANSACTION', message: 'Duplicated transaction' },
+    },
     expireAccess: () => accessTokens.clear(),
     errorBody: (status) => ({
       message:

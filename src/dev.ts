@@ -1,7 +1,5 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.js';
@@ -14,7 +12,6 @@ import {
   addPart,
   failed,
   noPartsYet,
-  outputOf,
   runNode,
   servicePart,
   startNode,
@@ -28,6 +25,7 @@ import { printPlaces, type Started } from './embedded/places.js';
 import { freePort, isPortFree } from './embedded/ports.js';
 import { startPostgres } from './embedded/postgres.js';
 import { claimProcessRecord } from './embedded/process-record.js';
+import { startSimulators, type Simulators, type SimulatorsOptions } from './embedded/simulators.js';
 import { startTemporal, type RunningTemporal } from './embedded/temporal.js';
 import { readPolicy } from './policy.js';
 
@@ -72,7 +70,7 @@ const EXIT_INTERRUPTED = 130;
 /** The API and the worker drain within 30 s. */
 const DRAIN_MS = 30_000;
 const SIMULATORS_STOP_MS = 3_000;
-const SIMULATORS_READY_MS = 20_000;
+const SIMULATORS_READY = 'The simulators of all five providers are ready';
 /** An unclear attempt of the demo shall not keep anybody waiting for a quarter of an hour. */
 const DEMO_QUIET_MS = 2_000;
 const PORT_TRIES_MAX = 3;
@@ -214,53 +212,29 @@ function samePlace({ address, uiUrl }: RunningTemporal): { port: number; uiPort?
   return { port: portOf(`http://${address}`), ...(uiUrl === null ? {} : { uiPort: portOf(uiUrl) }) };
 }
 
-interface Simulators {
-  readonly env: Readonly<Record<string, string>>;
-  readonly control: string;
-}
-
 async function bringUpSimulators(
   launch: Launch,
   last: Readonly<Record<string, string>> | null,
 ): Promise<Simulators> {
-  const [child, simulators] = await startSimulators(launch, last, {});
+  const options: SimulatorsOptions = {
+    script: fileURLToPath(new URL('../simulators/main.js', import.meta.url)),
+    dataDir: launch.config.dataDir,
+    env: launch.env,
+    last,
+  };
+  const [child, simulators] = await startSimulators(options);
+  print(SIMULATORS_READY);
   const part = (simulating: Child): Part =>
     servicePart(simulating, SIMULATORS_STOP_MS, async () => {
-      const controlPort = new URL(simulators.control).port;
-      const [next, { env }] = await startSimulators(launch, simulators.env, {
-        SIMULATORS_CONTROL_PORT: controlPort,
-      });
+      const controlPort = Number(new URL(simulators.control).port);
+      const [next, { env }] = await startSimulators({ ...options, last: simulators.env, controlPort });
+      print(SIMULATORS_READY);
       // The API and the worker know the old addresses.
       if (!isDeepStrictEqual(env, simulators.env)) failed(next, 'lost a port to another program');
       return part(next);
     });
   addPart(launch, part(child), print);
   return simulators;
-}
-
-async function startSimulators(
-  launch: Launch,
-  last: Readonly<Record<string, string>> | null,
-  more: Readonly<Record<string, string>>,
-): Promise<[Child, Simulators]> {
-  const again = last === null ? {} : { SIMULATORS_ENV: JSON.stringify(last) };
-  const child = startNode({
-    name: 'simulators',
-    script: fileURLToPath(new URL('../simulators/main.js', import.meta.url)),
-    env: { ...launch.env, ...again, ...more, DATA_DIR: launch.config.dataDir },
-    dataDir: launch.config.dataDir,
-    readsOutput: true,
-  });
-  const lines = createInterface({ input: outputOf(child) });
-  const line = await Promise.race([
-    new Promise<string>((resolve) => lines.once('line', resolve)),
-    child.ended.then((why) => failed(child, why)),
-    pause(SIMULATORS_READY_MS, undefined, { ref: false }).then(() => failed(child, 'did not get ready')),
-  ]);
-  // Read to the end, or a full pipe would stop it.
-  lines.on('line', () => undefined);
-  print('The simulators of all five providers are ready');
-  return [child, JSON.parse(line) as Simulators];
 }
 
 /** A key or profile meant for another server must not reach the embedded one, which is found under DATA_DIR. */

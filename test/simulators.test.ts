@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { request } from 'undici';
+import { SIMULATED_PROVIDERS, type SimulatedProvider } from '../simulators/book.js';
 import type { Fault } from '../simulators/faults.js';
 import { startControl } from '../simulators/control.js';
 import {
@@ -374,6 +375,91 @@ describe('faults', () => {
     expect((await efi.read(providerPaymentId)).body.pagamentos[0].devolucoes[0].status).toBe('em_analise');
     await simulators.inject('efi', { operation: 'read', name: 'html', status: 200 });
     await expect(efi.read(providerPaymentId)).rejects.toThrow(SyntaxError);
+  });
+
+  it('refused_after_effect moves the money and answers in each document’s words for "already refunded"', async () => {
+    const { simulators, picpay, efi, braspag, pagou, fourgeeks } = await start();
+    const submit: Record<SimulatedProvider, (id: string) => Promise<Reply>> = {
+      picpay: (id) => picpay.refund('key-1', { value: 5, transaction_id: id }),
+      efi: (id) => efi.refund(id, '5.00'),
+      braspag: (id) => braspag.void(id, ''),
+      fourgeeks: (id) => fourgeeks('POST', '/v1/refunds/', { charge_id: id, reason: 'duplicate' }),
+      pagou: (id) => pagou('DELETE', `/v1/pix/${id}/refund`, { amount: 5, reason: 3, description: 'refund' }),
+    };
+    const words: Record<SimulatedProvider, unknown> = {
+      picpay: { status: 400, body: { business_code: 'DUPLICATED_TRANSACTION' } },
+      efi: { status: 422, body: { nome: 'saldo_devolucao_insuficiente' } },
+      braspag: { status: 400, body: [{ Code: 312 }] },
+      fourgeeks: { status: 400, body: { content: 'Charge requested is already refunded' } },
+      pagou: { status: 400, body: { error: 'QRCode is not in completed status' } },
+    };
+    for (const provider of SIMULATED_PROVIDERS) {
+      const { providerPaymentId } = simulators.createPayment(provider, { amountMinor: 500 });
+      await simulators.inject(provider, { operation: 'submit', name: 'refused_after_effect' });
+      expect(await submit[provider](providerPaymentId)).toMatchObject(words[provider] as object);
+      expect(simulators.refundsOf(provider, providerPaymentId)).toMatchObject([{ amountMinor: 500 }]);
+      expect(simulators.callsOf(provider, 'submit')).toMatchObject([
+        { fault: { name: 'refused_after_effect' } },
+      ]);
+    }
+  });
+
+  it('still_running moves the money under its key and answers 208, and the repeat gets the result', async () => {
+    const { simulators, picpay } = await start();
+    const { providerPaymentId } = simulators.createPayment('picpay', { amountMinor: 500 });
+    const body = { value: 5, transaction_id: providerPaymentId };
+    await simulators.inject('picpay', { operation: 'submit', name: 'still_running' });
+    expect((await picpay.refund('key-1', body)).status).toBe(208);
+    expect((await picpay.refund('key-1', body)).status).toBe(200);
+    expect(simulators.refundsOf('picpay', providerPaymentId)).toHaveLength(1);
+    await expect(simulators.inject('efi', { operation: 'submit', name: 'still_running' })).rejects.toThrow(
+      RangeError,
+    );
+  });
+
+  it('other_amount books another amount than was asked for, and never more than is left', async () => {
+    const { simulators, efi } = await start();
+    const { providerPaymentId } = simulators.createPayment('efi', { amountMinor: 500 });
+    await simulators.inject('efi', { operation: 'submit', name: 'other_amount', amountMinor: 7 });
+    expect((await efi.refund(providerPaymentId, '1.00')).status).toBe(202);
+    await simulators.inject('efi', { operation: 'submit', name: 'other_amount', amountMinor: 9_999 });
+    expect((await efi.refund(providerPaymentId, '1.00')).status).toBe(202);
+    const shown = (await efi.read(providerPaymentId)).body.pagamentos[0].devolucoes;
+    expect(shown).toMatchObject([{ valor: '0.07' }, { valor: '4.93' }]);
+  });
+
+  it('taken_back turns a done refund into a refused one, vanishes hides it; both outlive a restart', async () => {
+    const dataDir = await newFolder();
+    const before = await start({ dataDir, confirmDelayMs: 1 });
+    const paid = [1, 2].map(() => before.simulators.createPayment('efi', { amountMinor: 500 }));
+    for (const [at, name] of (['taken_back', 'vanishes'] as const).entries()) {
+      await before.simulators.inject('efi', { operation: 'submit', name, ms: 300 });
+      await before.efi.refund(paid[at]!.providerPaymentId, '1.00');
+    }
+    const [takenBack, vanished] = paid.map(({ providerPaymentId }) => providerPaymentId);
+    const statusOf = (id?: string): unknown => before.simulators.refundsOf('efi', id!)[0]?.status;
+    await until(() => statusOf(takenBack) === 'succeeded' && statusOf(vanished) === 'succeeded');
+    await before.simulators.close();
+    closers.length = 0;
+
+    const { simulators, efi } = await start({ dataDir, env: before.simulators.env });
+    await until(() => simulators.refundsOf('efi', takenBack!)[0]?.status === 'rejected');
+    await until(() => simulators.refundsOf('efi', vanished!)[0]?.hidden === true);
+    const shown = async (id?: string): Promise<unknown> =>
+      (await efi.read(id!)).body.pagamentos[0].devolucoes as unknown;
+    expect(await shown(takenBack)).toMatchObject([{ status: 'rejeitado' }]);
+    expect(await shown(vanished)).toBeUndefined();
+    // The money stays gone, shown or not.
+    expect((await efi.refund(vanished!, '4.01')).body.nome).toBe('saldo_devolucao_insuficiente');
+  });
+
+  it('status_before_effect limits a read with the Retry-After that it is given', async () => {
+    const { simulators, efi } = await start();
+    const { providerPaymentId } = simulators.createPayment('efi', { amountMinor: 500 });
+    const fault: Fault = { operation: 'read', name: 'status_before_effect', status: 429, retryAfter: 7 };
+    await simulators.inject('efi', fault);
+    expect((await efi.read(providerPaymentId)).status).toBe(429);
+    expect((await efi.read(providerPaymentId)).status).toBe(200);
   });
 
   it('are refused where the document leaves no room for them', async () => {

@@ -33,6 +33,8 @@ export interface PostgresOptions {
   /** False skips every flush to disk: for tests, whose data nobody keeps. */
   readonly durable: boolean;
   readonly log: (line: string) => void;
+  /** Of a cluster that is still to be made: 54329 unless given; busy: a free one. */
+  readonly port?: number;
 }
 
 export interface RunningPostgres {
@@ -58,7 +60,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
 
   if (!existsSync(join(home, 'data', 'PG_VERSION'))) {
     options.log('creating the embedded PostgreSQL cluster');
-    await buildCluster(cluster);
+    await buildCluster(cluster, options.port ?? PORT_PREFERRED);
   }
   return serveOrAdopt(cluster);
 }
@@ -97,13 +99,13 @@ interface Cluster {
 }
 
 /** Aside and then renamed, so that a half-built cluster is never taken for one; of several builders the first wins. */
-async function buildCluster(cluster: Cluster): Promise<void> {
+async function buildCluster(cluster: Cluster, port: number): Promise<void> {
   removeAbandonedDrafts(cluster.home);
   const draft = `${cluster.home}.building-${process.pid}`;
   mkdirSync(draft, { recursive: true, mode: 0o700 });
   const passwordFile = join(draft, 'password');
   writeFileSync(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 });
-  writeFileSync(join(draft, 'port'), String(await freePort(PORT_PREFERRED)), { mode: 0o600 });
+  writeFileSync(join(draft, 'port'), String(await freePort(port)), { mode: 0o600 });
   if (cluster.account.kind === 'nobody') {
     for (const path of [draft, passwordFile]) chownSync(path, NOBODY, NOBODY);
   }

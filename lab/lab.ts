@@ -1,0 +1,142 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { readBooks, readTrail } from './books.js';
+import { clientOf, toldBy } from './client.js';
+import {
+  compareAnswers,
+  comparePayment,
+  isDecidable,
+  type AskStory,
+  type Discrepancy,
+  type PaymentStory,
+} from './comparison.js';
+import { controlAt, type Control } from './control.js';
+import { diceOf, type Dice } from './dice.js';
+import { untilAllReady, type Site } from './site.js';
+import { runStorm, type StormOptions, type StormReport } from './storm.js';
+import { checkTrails } from './trail.js';
+
+export interface LabReport {
+  readonly storm: StormReport;
+  readonly stories: readonly PaymentStory[];
+  /** From the moment when everything ran again until nothing was open that could be decided; null: never. */
+  readonly recoveryMs: number | null;
+  readonly discrepancies: readonly Discrepancy[];
+}
+
+/** A storm, then calm, then the books of both sides. */
+export async function runLab(
+  site: Site,
+  options: StormOptions & { readonly seed: string },
+  say: (line: string) => void,
+): Promise<LabReport> {
+  const dice = diceOf(options.seed);
+  const control = controlAt(site.controlOrigin);
+  const storm = await runStorm(site, control, dice, options, say);
+  say('The storm is over: everything is started again, and no fault is left');
+  await site.heal();
+  const restartedAtMs = Date.now();
+  await control.clearFaults();
+  await decideLeftovers(control, dice.forkFor('leftovers'));
+  await untilAllReady(site);
+  const recoveryMs = await recover(site, control, restartedAtMs, say);
+  // A key that was never answered may be admitted only now.
+  const asks = await askAgain(site, storm.asks);
+  if (recoveryMs !== null) await recover(site, control, Date.now(), say);
+  const stories = await readBooks(site.databaseUrl, control);
+  return {
+    storm,
+    stories,
+    recoveryMs,
+    discrepancies: [
+      ...stories.flatMap((story) => comparePayment(story, false)),
+      ...compareAnswers(asks, refundsOf(stories), touched(stories, storm)),
+      ...checkTrails(await readTrail(site.databaseUrl)),
+      ...strange(storm),
+      ...site.deaths.map((detail): Discrepancy => ({ kind: 'died', subject: 'a process', detail })),
+    ],
+  };
+}
+
+const RECOVERY_MS_MAX = 90_000;
+const LOOK_EVERY_MS = 500;
+const PROGRESS_EVERY_LOOKS = 10;
+const REPEATS_AT_ONCE = 20;
+
+/** What a provider never confirms is ended by hand, as a provider might at last; a few stay as they are. */
+async function decideLeftovers(control: Control, dice: Dice): Promise<void> {
+  for (const refund of (await control.books()).refunds) {
+    const isLeft = (refund.status === 'pending' || refund.status === 'unclear') && refund.due === null;
+    if (!isLeft || dice.chance(0.2)) continue;
+    const mayReject = refund.provider === 'efi' || refund.provider === 'braspag';
+    await control.setRefundStatus(refund, mayReject && dice.chance(0.25) ? 'rejected' : 'succeeded');
+  }
+}
+
+async function recover(
+  site: Site,
+  control: Control,
+  sinceMs: number,
+  say: (line: string) => void,
+): Promise<number | null> {
+  for (let look = 0; ; look += 1) {
+    const stories = await readBooks(site.databaseUrl, control);
+    const open = stories.flatMap((story) => story.refunds.filter((refund) => isDecidable(story, refund)));
+    if (open.length === 0) return Date.now() - sinceMs;
+    if (look % PROGRESS_EVERY_LOOKS === 0) say(`${open.length} refunds are still open`);
+    if (Date.now() - sinceMs > RECOVERY_MS_MAX) return null;
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+/** Every key once more, after the end: the same answer for good, and the refund found under its id. */
+async function askAgain(site: Site, asks: readonly AskStory[]): Promise<AskStory[]> {
+  const giveUpAtMs = Date.now() + RECOVERY_MS_MAX;
+  const client = clientOf(site.apiOrigins, site.keys.requester, () => giveUpAtMs);
+  const again: AskStory[] = [];
+  const waiting = [...asks];
+  const worker = async (): Promise<void> => {
+    for (let ask = waiting.pop(); ask; ask = waiting.pop()) {
+      const body = { payment_id: ask.paymentId, amount: ask.amountMinor, reason: 'requested_by_customer' };
+      const repeated = await client.insist('POST', '/v1/refunds', { key: ask.key, body });
+      const found = await Promise.all(
+        ask.answers
+          .flatMap(({ refundId }) => refundId ?? [])
+          .slice(0, 1)
+          .map((id) => client.insist('GET', `/v1/refunds/${id}`)),
+      );
+      const lost = found.flatMap((answer) => (answer?.status === 200 ? [] : [answer]));
+      again.push({
+        ...ask,
+        answers: [
+          ...ask.answers,
+          ...(repeated === null ? [] : [toldBy(repeated)]),
+          ...lost.map((answer) => ({
+            status: answer?.status ?? 0,
+            refundId: null,
+            code: 'not found by its id',
+          })),
+        ],
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: REPEATS_AT_ONCE }, worker));
+  return again;
+}
+
+function refundsOf(stories: readonly PaymentStory[]) {
+  return new Map(stories.flatMap(({ refunds }) => refunds.map((refund) => [refund.id, refund])));
+}
+
+const LESS_IS_LEFT = ['other_amount', 'too_late_effect', 'read unknown_status'];
+
+/** Payments of which less may be left than their own refunds explain, or that showed a status which no document lists. */
+function touched(stories: readonly PaymentStory[], storm: StormReport): Set<string> {
+  const booked = stories.filter(({ struck }) => struck.some((name) => LESS_IS_LEFT.includes(name)));
+  return new Set([...storm.touched, ...booked.map(({ id }) => id)]);
+}
+
+function strange({ strange, webhooks }: StormReport): Discrepancy[] {
+  const forged =
+    webhooks.forgedAccepted === 0 ? [] : [`${webhooks.forgedAccepted} forged webhooks were taken`];
+  return [...strange, ...forged].map((detail) => ({ kind: 'server_error', subject: 'the API', detail }));
+}

@@ -1,0 +1,147 @@
+/** What a worker does at the provider, step by step as in activities/; it may die or freeze wherever it yields. */
+import { assertNever } from '../src/domain/errors.js';
+import type { SubmitOutcome } from '../src/domain/provider.js';
+import type { LookResult, SubmitResult } from '../src/domain/saga-state.js';
+import { checkClaim, checkLook, checkSend } from './invariants.js';
+import { recordAnswer, recordNotNow, standingResult, type Recorded } from './ledger/answers.js';
+import { claimAttempt, noteRepeat, type ClaimOutcome } from './ledger/attempts.js';
+import { attemptsOf, refundOf, type AttemptRow, type RefundRow } from './ledger/books.js';
+import { attemptToLookFor, recordLook } from './ledger/looks.js';
+import {
+  PROVIDER_TIMEOUT_MS,
+  QUIET_MS,
+  SECOND_MS,
+  SEND_WITHIN_MS,
+  type Thread,
+  type World,
+} from './world.js';
+
+interface Worker {
+  readonly world: World;
+  readonly refund: RefundRow;
+  readonly clock: () => number;
+}
+
+/** Looks once more, claims the attempt, calls once, and stores the answer before it returns. */
+export function* submitActivity(
+  world: World,
+  refundId: string,
+  number: number,
+  workflowNowMs: number,
+): Thread<Recorded> {
+  const worker: Worker = { world, refund: refundOf(world.books, refundId), clock: world.workerClock() };
+  const existing = attemptsOf(world.books, refundId).find((attempt) => attempt.number === number);
+  if (existing) return yield* continueClaimed(worker, existing, workflowNowMs);
+
+  const readAtMs = worker.clock();
+  yield world.random.upTo(SECOND_MS);
+  const reading = world.provider.read(readAtMs);
+  yield world.random.upTo(SECOND_MS);
+  if (!reading) return postpone(worker, world.provider.retryAfterMs());
+  const nowMs = worker.clock();
+  const sendByMs = nowMs + SEND_WITHIN_MS;
+  const decisionMs = Math.max(workflowNowMs, nowMs);
+  const othersOpen = world.books.attempts.filter(({ conclusion }) => conclusion === null).length;
+  const claimed = claimAttempt(world.books, { refundId, number, reading, sendByMs, nowMs, decisionMs });
+  world.note(refundId, `claim ${number}: ${claimed.kind}`);
+  if (claimed.kind === 'claimed') checkClaim(world, claimed.attempt, othersOpen, decisionMs);
+  return yield* afterClaim(worker, claimed, sendByMs);
+}
+
+function* afterClaim(worker: Worker, claimed: ClaimOutcome, sendByMs: number): Thread<Recorded> {
+  const { world, refund } = worker;
+  world.count(`claim: ${claimed.kind}`);
+  switch (claimed.kind) {
+    case 'claimed':
+      return yield* call(worker, claimed.attempt, sendByMs);
+    case 'exists':
+      return kept(standingResult(claimed.attempt));
+    case 'earlierOpen':
+      return kept({
+        kind: 'unknown',
+        attempt: refund.attempt,
+        firstSentAtMs: worker.clock(),
+        resendAfterMs: null,
+      });
+    case 'unusableReading':
+      return postpone(worker, null);
+    case 'laneLost':
+      return postpone(worker, 0);
+    case 'ineligible':
+      return kept({ kind: 'ineligible', attempt: refund.attempt, code: claimed.code });
+    case 'refundClosed':
+      return kept({ kind: 'ineligible', attempt: refund.attempt, code: 'payment_not_refundable' });
+    default:
+      return assertNever(claimed);
+  }
+}
+
+/** The claim is somebody's already: only under an idempotency key may it be sent again. */
+function* continueClaimed(worker: Worker, attempt: AttemptRow, workflowNowMs: number): Thread<Recorded> {
+  const { world, refund } = worker;
+  const nowMs = worker.clock();
+  const decisionMs = Math.max(workflowNowMs, nowMs);
+  const may = world.rules.maySendAgain(world.books, attempt, refund.submitBeforeMs, nowMs, decisionMs);
+  if (!may) return kept(standingResult(attempt));
+  const sendByMs = nowMs + SEND_WITHIN_MS;
+  const noted = noteRepeat(world.books, { refundId: refund.id, number: attempt.number, sendByMs });
+  return noted ? yield* call(worker, attempt, sendByMs) : kept(standingResult(attempt));
+}
+
+function* call(worker: Worker, attempt: AttemptRow, sendByMs: number): Thread<Recorded> {
+  const { world, refund } = worker;
+  yield world.random.upTo(SECOND_MS);
+  const outcome = send(worker, attempt, sendByMs);
+  world.note(refund.id, `call ${attempt.number}: ${outcome.kind}`);
+  yield world.random.upTo(world.storms('slow answer', 0.1) ? PROVIDER_TIMEOUT_MS : SECOND_MS);
+  while (world.storms('ledger away', 0.05)) yield SECOND_MS;
+  const recorded = recordAnswer(world.books, attempt, outcome, worker.clock());
+  world.note(refund.id, recorded.result);
+  return recorded;
+}
+
+/** The clock is asked at the last instant before bytes may leave. */
+function send({ world, clock }: Worker, attempt: AttemptRow, sendByMs: number): SubmitOutcome {
+  if (clock() >= sendByMs) {
+    world.count('sent too late');
+    return {
+      kind: 'notNow',
+      reason: 'send_by_passed',
+      error: { code: 'send_by_passed', message: '' },
+      retryAfterMs: null,
+    };
+  }
+  checkSend(world, attempt);
+  return world.provider.submit(attempt);
+}
+
+/** Reads the provider once and stores what that says of the refund's last attempt. */
+export function* lookActivity(world: World, refundId: string): Thread<LookResult> {
+  const wanted = attemptToLookFor(world.books, refundId);
+  if ('known' in wanted) return wanted.known;
+  const clock = world.workerClock();
+  const readAtMs = clock();
+  yield world.random.upTo(SECOND_MS);
+  const reading = world.provider.read(readAtMs);
+  yield world.random.upTo(SECOND_MS);
+  if (!reading) return { kind: 'unavailable', retryAfterMs: world.provider.retryAfterMs() };
+  const now = attemptToLookFor(world.books, refundId);
+  const before = 'attempt' in now ? now.attempt.conclusion : null;
+  const result = recordLook(world.books, {
+    refundId,
+    reading,
+    bounds: { providerTimeoutMs: PROVIDER_TIMEOUT_MS, quietMs: QUIET_MS },
+    nowMs: clock(),
+  });
+  if ('attempt' in now) checkLook(world, now.attempt, before, reading);
+  world.note(refundId, result);
+  return result;
+}
+
+function postpone({ world, refund, clock }: Worker, retryAfterMs: number | null): Recorded {
+  return recordNotNow(world.books, refund.id, { reason: 'provider_unavailable', retryAfterMs }, clock());
+}
+
+function kept(result: SubmitResult): Recorded {
+  return { result, wakeRefundId: null };
+}

@@ -1,0 +1,240 @@
+/** What must hold, whatever happens: asked after every step, at every claim, call and adoption, and at the end. */
+import { isOpen } from '../src/domain/refund.js';
+import { explainReading } from '../src/domain/matching.js';
+import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
+import { attemptsOf, keyOf, refundOf, type AttemptRow, type Reading } from './ledger/books.js';
+import { bookExternal, standingOf, sumMinor } from './ledger/standing.js';
+import { isLive } from './provider.js';
+import { PROVIDER_TIMEOUT_MS, QUIET_MS, SEND_WITHIN_MS, type World } from './world.js';
+
+/** A promise that was broken; the message is the promise. */
+export class Broken extends Error {}
+
+export function hold(promise: boolean, guarantee: string): asserts promise {
+  if (!promise) throw new Broken(guarantee);
+}
+
+export function checkEveryStep(world: World): void {
+  checkSums(world);
+  checkMoney(world);
+  checkAdopted(world);
+  checkRefunds(world);
+}
+
+/** The payment's figures are the sums of its refunds, and never more than it has. */
+function checkSums({ books: { payment, refunds } }: World): void {
+  let reservedMinor = 0;
+  let refundedMinor = 0;
+  for (const { money, amountMinor } of refunds) {
+    if (money === 'reserved') reservedMinor += amountMinor;
+    if (money === 'refunded') refundedMinor += amountMinor;
+  }
+  hold(
+    payment.reservedMinor === reservedMinor && payment.refundedMinor === refundedMinor,
+    'reserved and refunded are the sums of the refunds, each counted once',
+  );
+  hold(
+    reservedMinor + refundedMinor <= payment.amountMinor,
+    'refunded and reserved never exceed the payment',
+  );
+}
+
+/** Money that moved by an attempt is landed or open in the books, but for what shows up after the quiet time. */
+function checkMoney(world: World): void {
+  const { nowMs, books, provider } = world;
+  for (const effect of provider.effects) {
+    const { attempt } = effect;
+    if (!attempt || effect.late || !isLive(effect, nowMs) || world.mistaken.has(attempt.refundId)) continue;
+    hold(
+      attempt.conclusion === null || attempt.conclusion === 'landed',
+      'money that moves at the provider is landed or open in the books',
+    );
+    const twice = provider.effects.some(
+      (other) =>
+        other !== effect &&
+        !other.late &&
+        other.attempt?.refundId === attempt.refundId &&
+        isLive(other, nowMs) &&
+        isLive(effect, nowMs),
+    );
+    hold(!twice, 'the money of one refund moves once');
+  }
+  const knownMinor = sumMinor(
+    books.attempts.filter(({ conclusion }) => conclusion === null || conclusion === 'landed'),
+  );
+  // A rejected entry may hide that another is missing from a stale reading.
+  const rejectedMinor = sumMinor(
+    provider.effects.filter((effect) => effect.listedAtMs <= nowMs && !isLive(effect, nowMs)),
+  );
+  const bookedMinor = [...books.booked].reduce(
+    (sum, effect) => (isLive(effect, nowMs) ? sum + effect.amountMinor : sum),
+    0,
+  );
+  hold(
+    bookedMinor <= knownMinor + books.payment.externalMinor + rejectedMinor,
+    'what was seen to have left stays counted for as long as it is true',
+  );
+}
+
+/** No entry stands for two refunds. */
+function checkAdopted({ books, provider, nowMs, flavour }: World): void {
+  const landed = books.attempts.filter(({ conclusion }) => conclusion === 'landed');
+  if (landed.length === 0) return;
+  const ids = landed.flatMap(({ providerRefundId }) => providerRefundId ?? []);
+  hold(new Set(ids).size === ids.length, 'no entry is adopted by two refunds');
+  const gone = provider.effects.filter(({ end, endsAtMs }) => end === 'succeeded' && endsAtMs <= nowMs);
+  if (flavour.shows === 'statusAlone') return;
+  hold(sumMinor(landed) <= sumMinor(gone), 'no entry is adopted by two refunds');
+  if (flavour.shows !== 'list') return;
+  for (const { amountMinor } of landed) {
+    const alike = (entry: { amountMinor: number }): boolean => entry.amountMinor === amountMinor;
+    hold(landed.filter(alike).length <= gone.filter(alike).length, 'no entry is adopted by two refunds');
+  }
+}
+
+function checkRefunds({ books }: World): void {
+  for (const refund of books.refunds) {
+    const attempts = attemptsOf(books, refund.id);
+    const landed = attempts.filter(({ conclusion }) => conclusion === 'landed').length;
+    const open = attempts.filter(({ conclusion }) => conclusion === null).length;
+    if (refund.status === 'succeeded') {
+      hold(landed === 1 && open === 0, 'succeeded means landed, once, and nothing open beside it');
+    }
+    if (refund.status === 'failed') {
+      hold(landed + open === 0, 'nothing is given back while an attempt is open or has landed');
+      hold(refund.failureReason !== null, 'a failed refund says why');
+    }
+    if (refund.status === 'review') hold(refund.reviewReason !== null, 'a refund in review says why');
+  }
+}
+
+/** A claim: in its lane, within the window. */
+export function checkClaim(world: World, attempt: AttemptRow, othersOpen: number, decisionMs: number): void {
+  const { submitBeforeMs } = refundOf(world.books, attempt.refundId);
+  if (!world.flavour.idempotent) hold(othersOpen === 0, 'one open attempt a payment where there is no key');
+  hold(submitBeforeMs === null || decisionMs < submitBeforeMs, 'nothing is sent after the window');
+}
+
+/** The bytes leave now. */
+export function checkSend(world: World, attempt: AttemptRow): void {
+  const { nowMs, provider, flavour, books, sends } = world;
+  const refund = refundOf(books, attempt.refundId);
+  const times = (sends.get(keyOf(attempt)) ?? 0) + 1;
+  sends.set(keyOf(attempt), times);
+  hold(flavour.idempotent || times === 1, 'only a key makes a repeat harmless');
+  hold(
+    nowMs < attempt.claimedAtMs + REPEAT_FOR_MS + 2 * SEND_WITHIN_MS + 4_000,
+    'no key is trusted for more than a day',
+  );
+  hold(
+    refund.submitBeforeMs === null || nowMs < refund.submitBeforeMs + 2 * SEND_WITHIN_MS + 4_000,
+    'nothing is sent after the window',
+  );
+  const moved = provider.effects.some(
+    (effect) =>
+      effect.attempt?.refundId === refund.id &&
+      effect.attempt !== attempt &&
+      !effect.late &&
+      isLive(effect, nowMs),
+  );
+  hold(!moved, 'nothing is sent again that has had an effect');
+}
+
+/** Where an entry was taken for ours by its amount, there was one to take, and it was not there before. */
+export function checkLook(
+  world: World,
+  attempt: AttemptRow,
+  before: AttemptRow['conclusion'],
+  reading: Reading,
+): void {
+  const { conclusion, matchedBy, providerRefundId } = attempt;
+  const entry = world.provider.effects.find(({ id }) => id === providerRefundId);
+  if (entry && entry.attempt !== attempt) world.mistaken.add(attempt.refundId);
+  if (conclusion === before || matchedBy === null) return;
+  if (conclusion === 'landed' || conclusion === 'declined') checkAdoption(world, attempt, reading);
+}
+
+function checkAdoption(world: World, attempt: AttemptRow, reading: Reading): void {
+  const endsAs = attempt.conclusion === 'landed' ? 'succeeded' : 'rejected';
+  const isOurs = world.provider.effects.some((effect) => effect.attempt === attempt && effect.end === endsAs);
+  // What landed without an id that is known can change places with an entry of its amount: nobody knows whose is whose.
+  const isNamed = world.books.attempts.every(
+    (other) =>
+      other === attempt ||
+      other.conclusion !== 'landed' ||
+      other.amountMinor !== attempt.amountMinor ||
+      (world.flavour.ids === 'shown' && other.providerRefundId !== null),
+  );
+  if (
+    isNamed &&
+    world.mistaken.size === 0 &&
+    world.flavour.shows === 'list' &&
+    attempt.matchedBy === 'amount'
+  ) {
+    const before = new Set(attempt.snapshot.shows);
+    const candidates = reading.shows.filter(
+      (effect) =>
+        effect.amountMinor === attempt.amountMinor &&
+        !before.has(effect) &&
+        (effect.attempt === attempt ||
+          (effect.attempt?.conclusion !== 'landed' && effect.attempt?.providerRefundId !== effect.id)),
+    );
+    hold(candidates.length <= 1, 'nothing is adopted by its amount where two entries could be ours');
+    hold(
+      candidates.length === 1 || isOurs,
+      'a refund made by others is never taken for ours where the reading tells',
+    );
+  }
+  const quietUntilMs = attempt.sendByMs + PROVIDER_TIMEOUT_MS + QUIET_MS;
+  if (isOurs || (attempt.conclusion === 'declined' && reading.readAtMs < quietUntilMs)) return;
+  world.mistaken.add(attempt.refundId);
+  world.count('residual: the only new entry of the amount was of others');
+}
+
+/** The storm is over, nobody moves any more: what each refund ended as is what happened. */
+export function checkEnd(world: World): void {
+  const { books, provider } = world;
+  world.nowMs = Math.max(world.nowMs, world.lastChangeMs()) + 1;
+  const reading = provider.shownAt(world.nowMs, world.nowMs);
+  const standing = standingOf(books);
+  bookExternal(books, standing, reading);
+  checkEveryStep(world);
+  const tells = world.flavour.shows !== 'statusAlone' && world.mistaken.size === 0;
+  if (standing.open.length === 0 && tells) {
+    hold(explainReading(reading, standing.landed).missing.length === 0, 'what has landed is shown');
+    const goneMinor = sumMinor(provider.effects.filter(({ end }) => end === 'succeeded'));
+    hold(
+      sumMinor(standing.landed) + books.payment.externalMinor >= goneMinor,
+      'the books hold all that left the payment',
+    );
+  }
+  for (const refund of books.refunds) {
+    const moved = provider.effects.filter(
+      (effect) => effect.attempt?.refundId === refund.id && effect.end === 'succeeded',
+    );
+    if (refund.status === 'succeeded' && !world.mistaken.has(refund.id)) {
+      hold(moved.length > 0, 'succeeded only with the money gone');
+    }
+    if (refund.status === 'failed' && !world.mistaken.has(refund.id)) {
+      hold(
+        moved.every(({ late }) => late),
+        'failed only with the money kept',
+      );
+    }
+    const canBeTold =
+      !world.flavour.idempotent &&
+      standing.open.length <= 1 &&
+      world.flavour.shows === 'list' &&
+      world.flavour.ids === 'shown' &&
+      provider.effects.every(({ attempt, late, end }) => attempt !== null && !late && end === 'succeeded') &&
+      provider.effects.length === 1 &&
+      moved.length === 1 &&
+      // Refused, and there all the same: the two words contradict each other, and a person must say which counts.
+      moved[0]?.attempt?.answer?.kind !== 'declined';
+    hold(refund.status !== 'review' || !canBeTold, 'a refund that can be told leaves review by itself');
+    hold(
+      !isOpen(refund.status) || refund.status === 'review' || books.laneHolder !== null,
+      'every refund reaches its end',
+    );
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The ledger in memory: one payment, its refunds and attempts. Each file beside this one follows its namesake in
+ * src/ledger rule by rule; a function is a transaction, because nothing runs in between.
+ */
+import type { AbsentRead } from '../../src/domain/absence.js';
+import { mayFollow, type FailureReason, type RefundStatus } from '../../src/domain/refund.js';
+import type { PaymentSnapshot, ProviderCapabilities, SubmitOutcome } from '../../src/domain/provider.js';
+import type { Effect } from '../provider.js';
+import type { Rules } from '../rules.js';
+
+/** What the provider showed; `shows` is the truth behind it, for the invariants alone. */
+export type Reading = PaymentSnapshot & { readonly readAtMs: number; readonly shows: readonly Effect[] };
+
+export interface PaymentRow {
+  readonly amountMinor: number;
+  refundedMinor: number;
+  reservedMinor: number;
+  externalMinor: number;
+  settledAtMs: number;
+  externalReadAtMs: number;
+}
+
+export interface RefundRow {
+  readonly id: string;
+  readonly amountMinor: number;
+  readonly submitBeforeMs: number | null;
+  readonly createdAtMs: number;
+  status: RefundStatus;
+  money: 'reserved' | 'refunded' | 'released';
+  attempt: number;
+  reviewReason: string | null;
+  /** Null outside review. */
+  reviewEndsBy: 'provider' | 'person' | null;
+  failureReason: FailureReason | null;
+}
+
+export interface AttemptRow {
+  readonly refundId: string;
+  readonly number: number;
+  readonly amountMinor: number;
+  readonly claimedAtMs: number;
+  readonly snapshot: Reading;
+  readonly knownAtClaim: { readonly landed: readonly string[]; readonly open: readonly string[] };
+  sendByMs: number;
+  sends: number;
+  answer: SubmitOutcome | null;
+  resendAfterMs: number | null;
+  providerRefundId: string | null;
+  matchedBy: 'id' | 'amount' | 'status' | null;
+  absentReads: readonly AbsentRead[];
+  conclusion: 'landed' | 'declined' | 'absent' | 'not_sent' | 'other_amount' | null;
+  concludedAtMs: number;
+}
+
+export interface Books {
+  readonly rules: Rules;
+  readonly capabilities: ProviderCapabilities;
+  readonly payment: PaymentRow;
+  readonly refunds: RefundRow[];
+  /** Ordered by refund, then number. */
+  readonly attempts: AttemptRow[];
+  readonly waiters: Map<string, number>;
+  laneHolder: string | null;
+  /** The readings that were believed and booked, for the invariants. */
+  readonly booked: Set<Effect>;
+}
+
+export function refundOf(books: Books, refundId: string): RefundRow {
+  const refund = books.refunds.find(({ id }) => id === refundId);
+  if (!refund) throw new Error(`no refund ${refundId}`);
+  return refund;
+}
+
+export function attemptsOf(books: Books, refundId: string): AttemptRow[] {
+  return books.attempts.filter((attempt) => attempt.refundId === refundId);
+}
+
+export function openOrLanded(attempts: readonly AttemptRow[]): AttemptRow | undefined {
+  return (
+    attempts.findLast((attempt) => attempt.conclusion === null) ??
+    attempts.findLast((attempt) => attempt.conclusion === 'landed')
+  );
+}
+
+export function keyOf({ refundId, number }: { refundId: string; number: number }): string {
+  return `${refundId}/${number}`;
+}
+
+export function transition(refund: RefundRow, status: RefundStatus): void {
+  if (!mayFollow(refund.status, status)) throw new Error(`a ${refund.status} refund can't become ${status}`);
+  refund.status = status;
+  if (status !== 'review') refund.reviewEndsBy = null;
+}
+
+export function review(refund: RefundRow, why: string, endsBy: 'provider' | 'person'): void {
+  transition(refund, 'review');
+  refund.reviewReason = why;
+  refund.reviewEndsBy = endsBy;
+}
+
+export function conclude(attempt: AttemptRow, conclusion: AttemptRow['conclusion'], nowMs: number): void {
+  attempt.conclusion = conclusion;
+  attempt.concludedAtMs = nowMs;
+}
+
+/** The refund that has the provider's id already, by another attempt than this one. */
+export function otherOwner(
+  books: Books,
+  attempt: AttemptRow,
+  providerRefundId: string | null,
+): string | null {
+  if (providerRefundId === null) return null;
+  const owner = books.attempts.find(
+    (other) => other !== attempt && other.providerRefundId === providerRefundId,
+  );
+  return owner?.refundId ?? null;
+}

@@ -1,0 +1,30 @@
+import { describe, expect, it } from '@jest/globals';
+import { plantedBugs, SAGA_BUGS } from './planted-bugs.js';
+import { REAL_RULES } from './rules.js';
+import { play } from './schedule.js';
+
+const SCHEDULES = 10_000;
+const REFUSED_SCHEDULES = 400;
+/** What the ledger alone answers for, whatever the saga proposes. */
+const PACE = /without a pause|reaches its end|comes to rest/;
+
+describe('a planted bug is found out', () => {
+  it.each(plantedBugs())('$name', ({ rules, caughtBy }) => {
+    const planted = { ...REAL_RULES, ...rules };
+    let seed = 1;
+    while (seed <= SCHEDULES && play(seed, planted).broken !== caughtBy) seed += 1;
+    expect(seed).toBeLessThanOrEqual(SCHEDULES);
+  });
+});
+
+describe('the ledger as the second line', () => {
+  it.each(Object.entries(SAGA_BUGS))(
+    'a saga that %s moves no money twice and gives none back',
+    (_, decide) => {
+      for (let seed = 1; seed <= REFUSED_SCHEDULES; seed += 1) {
+        const { broken } = play(seed, { ...REAL_RULES, decide });
+        if (broken !== null) expect(broken).toMatch(PACE);
+      }
+    },
+  );
+});

@@ -1,0 +1,190 @@
+/** Mistakes that somebody could make, each as the rules with one or two replaced; the specs alone know them. */
+import type { FailureReason } from '../src/domain/refund.js';
+import type { Decision, SagaState } from '../src/domain/saga-state.js';
+import type { Reading } from './ledger/books.js';
+import { REAL_RULES, type Rules } from './rules.js';
+import type { ShownRefund } from './provider.js';
+
+export interface PlantedBug {
+  readonly name: string;
+  readonly rules: Partial<Rules>;
+  /** The promise by which it is found out. */
+  readonly caughtBy: string;
+}
+
+const { decide, findRefund, othersOf } = REAL_RULES;
+
+/** The saga's own mistakes, which the ledger's refusals make harmless as long as it keeps to them. */
+export const SAGA_BUGS = {
+  resendsWithoutReading: (state, seen, nowMs) => {
+    const decision = decide(state, seen, nowMs);
+    if (seen.kind !== 'submitted' || seen.result.kind !== 'unknown') return decision;
+    const attempt = decision.state.attempt + 1;
+    return { state: { ...decision.state, stage: 'submitting', attempt }, step: { kind: 'submit', attempt } };
+  },
+  releasesOnTimeout: (state, seen, nowMs) => {
+    const decision = decide(state, seen, nowMs);
+    const isTimeout = decision.step.kind === 'review' && seen.kind === 'paused';
+    return isTimeout ? giveBack(decision.state, 'provider_unavailable') : decision;
+  },
+  windowEndsWhatIsOpen: (state, seen, nowMs) => {
+    const decision = decide(state, seen, nowMs);
+    const { stage, terms } = state;
+    const isOver = nowMs >= (terms?.submitBeforeMs ?? Infinity);
+    const isOpen = stage === 'resolving' || stage === 'confirming';
+    return isOver && isOpen && seen.kind === 'paused'
+      ? giveBack(decision.state, 'refund_window_expired')
+      : decision;
+  },
+  believesEveryRefusal: (state, seen, nowMs) =>
+    seen.kind === 'submitted' && seen.result.kind === 'declined'
+      ? giveBack(state, 'provider_declined')
+      : decide(state, seen, nowMs),
+} satisfies Record<string, Rules['decide']>;
+
+export function plantedBugs(): readonly PlantedBug[] {
+  return [
+    {
+      name: 'resend without reading',
+      rules: {
+        decide: SAGA_BUGS.resendsWithoutReading,
+        mayClaimAfter: () => true,
+      },
+      caughtBy: 'nothing is sent again that has had an effect',
+    },
+    {
+      name: 'release on timeout',
+      rules: { decide: SAGA_BUGS.releasesOnTimeout, mayRelease: () => true },
+      caughtBy: 'nothing is given back while an attempt is open or has landed',
+    },
+    {
+      name: 'adopt by amount with two candidates',
+      rules: {
+        findRefund: (attempt, now, others) => {
+          const match = findRefund(attempt, now, others);
+          if (match.kind !== 'cannotTell') return match;
+          const refund = now.refunds.find(
+            ({ amountMinor, providerRefundId }) =>
+              amountMinor === attempt.amountMinor && !others.claimedIds.has(providerRefundId ?? ''),
+          );
+          return refund ? { kind: 'found', refund, matchedBy: 'amount' } : match;
+        },
+      },
+      caughtBy: 'nothing is adopted by its amount where two entries could be ours',
+    },
+    {
+      name: 'drop candidates by time',
+      rules: {
+        findRefund: (attempt, now, others) => {
+          const { refunds, readAtMs } = attempt.before as Reading;
+          const isKnown = (id: string | null): boolean => refunds.some((was) => was.providerRefundId === id);
+          const inTime = (now.refunds as readonly ShownRefund[]).filter(
+            ({ shownAtMs, providerRefundId }) => shownAtMs >= readAtMs || isKnown(providerRefundId),
+          );
+          return findRefund(attempt, { ...now, refunds: inTime }, others);
+        },
+      },
+      caughtBy: 'money that moves at the provider is landed or open in the books',
+    },
+    {
+      name: 'accept a stale snapshot',
+      rules: { isUsable: () => true },
+      caughtBy: 'no entry is adopted by two refunds',
+    },
+    {
+      name: 'take a panel refund of the same amount for ours',
+      rules: {
+        findRefund: ({ before, ...attempt }, now, others) =>
+          findRefund({ ...attempt, before: { status: before.status, refunds: [] } }, now, others),
+      },
+      caughtBy: 'a refund made by others is never taken for ours where the reading tells',
+    },
+    {
+      name: 'window expiry over an open attempt',
+      rules: { decide: SAGA_BUGS.windowEndsWhatIsOpen, mayRelease: () => true },
+      caughtBy: 'nothing is given back while an attempt is open or has landed',
+    },
+    {
+      name: 'believe every refusal',
+      rules: { decide: SAGA_BUGS.believesEveryRefusal, mayRelease: () => true },
+      caughtBy: 'nothing is given back while an attempt is open or has landed',
+    },
+    {
+      name: 'send again on a claim that is taken',
+      rules: { maySendAgain: (_, { conclusion }) => conclusion === null },
+      caughtBy: 'only a key makes a repeat harmless',
+    },
+    {
+      name: 'settle twice',
+      rules: {
+        isClosed: ({ status }) => status !== 'succeeded' && REAL_RULES.isClosed({ status } as never),
+        maySettle: (_, attempts) => attempts.some(({ conclusion }) => conclusion === 'landed'),
+      },
+      caughtBy: 'reserved and refunded are the sums of the refunds, each counted once',
+    },
+    {
+      name: 'lower what left without us by an older reading',
+      rules: { mayLowerExternal: () => true },
+      caughtBy: 'what was seen to have left stays counted for as long as it is true',
+    },
+    {
+      name: 'call it absent after one reading',
+      rules: { absenceProven: (reads) => reads.length > 0 },
+      caughtBy: 'money that moves at the provider is landed or open in the books',
+    },
+    {
+      name: 'take a cut list for a whole one',
+      rules: {
+        findRefund: (attempt, now, others) => findRefund(attempt, { ...now, complete: true }, others),
+      },
+      caughtBy: 'money that moves at the provider is landed or open in the books',
+    },
+    {
+      name: 'forget the lane',
+      rules: { hasLane: () => true },
+      caughtBy: 'one open attempt a payment where there is no key',
+    },
+    {
+      name: 'forget in a total what has an id',
+      rules: {
+        othersOf: (attempt, standing, reading) => {
+          const { totalOnlyMinor: _, ...listed } = reading;
+          const { totalOnlyMinor: __, ...before } = attempt.snapshot;
+          return othersOf({ ...attempt, snapshot: before }, standing, listed);
+        },
+      },
+      caughtBy: 'no entry is adopted by two refunds',
+    },
+    {
+      name: 'take a rejected entry of the amount for ours at once',
+      rules: { isRejectionFinal: () => true },
+      caughtBy: 'money that moves at the provider is landed or open in the books',
+    },
+    {
+      name: 'look again without a pause',
+      rules: {
+        decide: (state, seen, nowMs) => {
+          const decision = decide(state, seen, nowMs);
+          return decision.step.kind === 'pause' && decision.state.stage === 'resolving'
+            ? { ...decision, step: { kind: 'look' } }
+            : decision;
+        },
+      },
+      caughtBy: 'nothing is asked again and again without a pause',
+    },
+    {
+      name: 'stay in review for ever',
+      rules: {
+        decide: (state, seen, nowMs) =>
+          state.stage === 'review' && seen.kind === 'looked'
+            ? { state, step: { kind: 'pause', ms: 60_000, why: 'outcome_unknown' } }
+            : decide(state, seen, nowMs),
+      },
+      caughtBy: 'a refund that can be told leaves review by itself',
+    },
+  ];
+}
+
+function giveBack(state: SagaState, reason: FailureReason): Decision {
+  return { state: { ...state, stage: 'closing' }, step: { kind: 'compensate', reason } };
+}

@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  compareAnswers,
+  comparePayment,
+  type AskStory,
+  type DiscrepancyKind,
+  type PaymentStory,
+  type RefundStory,
+  type ShownRefund,
+} from '../lab/comparison.js';
+import { runLab, type LabReport } from '../lab/lab.js';
+import { startSite, type Site } from '../lab/site.js';
+import { summarise } from '../lab/summary.js';
+import { checkTrails, type StoredEvent } from '../lab/trail.js';
+import { readTrail } from '../lab/books.js';
+import { compileService, type CompiledService } from './setup/compiled-service.js';
+
+const SEED = '20';
+const REFUNDS = 40;
+
+describe('a small storm of faults and kills', () => {
+  let compiled: CompiledService;
+  let dataDir: string;
+  let site: Site;
+  let report: LabReport;
+  let trail: StoredEvent[];
+  beforeAll(async () => {
+    compiled = await compileService();
+    dataDir = await mkdtemp(join(tmpdir(), 'estorno-lab-test-'));
+    site = await startSite({ dataDir, builtDir: compiled.builtDir, apis: 2, workers: 2 });
+    report = await runLab(site, { seed: SEED, refunds: REFUNDS, killEveryMs: 2_000 }, () => undefined);
+    trail = await readTrail(site.databaseUrl);
+  }, 120_000);
+  afterAll(async () => {
+    await site.close();
+    await compiled.remove();
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }, 60_000);
+
+  it('ends with the books of both sides in agreement', () => {
+    const problems = report.discrepancies.map(({ kind, subject, detail }) => `${kind} ${subject}: ${detail}`);
+    // The seed's own words, should it ever fail.
+    expect([...problems, ...(problems.length > 0 ? summarise(report, `seed ${SEED}`) : [])]).toEqual([]);
+  });
+
+  it('leaves no backlog 30 s after the last restart', () => {
+    expect(report.recoveryMs).toBeLessThan(30_000);
+  });
+
+  it('was a storm: processes died, providers failed, and every key was asked for', () => {
+    expect(report.storm.asks).toHaveLength(REFUNDS);
+    expect(report.storm.disturbances.size).toBeGreaterThan(2);
+    expect(report.storm.faults.size).toBeGreaterThan(10);
+    expect(report.stories.flatMap(({ struck }) => struck).length).toBeGreaterThan(10);
+  });
+
+  it('leaves trails whose first altered, lost or added event is found', () => {
+    expect(trail.length).toBeGreaterThan(2 * REFUNDS);
+    expect(checkTrails(trail)).toEqual([]);
+    const first = trail.find(({ refund_id, sequence }) => refund_id !== null && sequence === 1)!;
+    const rest = trail.filter((event) => event !== first);
+    const broken = [{ kind: 'broken_trail', subject: first.refund_id, detail: expect.any(String) }];
+    expect(checkTrails([{ ...first, data: { altered: true } }, ...rest])).toEqual(broken);
+    expect(checkTrails(rest)).toEqual(broken);
+    expect(checkTrails([...trail, first])).toEqual(broken);
+  });
+});
+
+describe('the comparison of books finds', () => {
+  const done: RefundStory = {
+    id: 'rfd_1',
+    amountMinor: 700,
+    status: 'succeeded',
+    reason: null,
+    money: 'refunded',
+    providerRefundId: null,
+    attempts: ['landed'],
+  };
+  const entry: ShownRefund = { id: 'e1', amountMinor: 700, status: 'succeeded', origin: 'api', fates: [] };
+  const released = {
+    status: 'failed',
+    reason: 'provider_declined',
+    money: 'released',
+    attempts: ['declined'],
+  } as const;
+  const waiting = {
+    status: 'pending',
+    reason: 'outcome_unknown',
+    money: 'reserved',
+    attempts: [null],
+  } as const;
+  const reviewed = { ...waiting, status: 'review', reason: 'why' } as const;
+
+  function story(
+    refunds: readonly RefundStory[],
+    shown: readonly ShownRefund[],
+    more: Partial<PaymentStory> = {},
+  ) {
+    const sum = (money: string): number =>
+      refunds
+        .filter((refund) => refund.money === money)
+        .reduce((all, { amountMinor }) => all + amountMinor, 0);
+    return {
+      ...{ id: 'pay_1', provider: 'efi', amountMinor: 2_000, refunds, shown, struck: [] },
+      ledger: { refundedMinor: sum('refunded'), reservedMinor: sum('reserved'), externalMinor: 0 },
+      ...more,
+    };
+  }
+
+  it('nothing where both sides agree', () => {
+    expect(comparePayment(story([done], [entry]), true)).toEqual([]);
+    const panel: ShownRefund = { ...entry, id: 'e2', amountMinor: 50, origin: 'panel' };
+    const ledger = { refundedMinor: 700, reservedMinor: 0, externalMinor: 50 };
+    expect(comparePayment(story([done], [entry, panel], { ledger }), true)).toEqual([]);
+    const twins = [done, { ...done, id: 'rfd_2' }];
+    expect(comparePayment(story(twins, [entry, { ...entry, id: 'e2' }]), true)).toEqual([]);
+    expect(comparePayment(story([{ ...done, ...released }], [], { struck: ['declined'] }), true)).toEqual([]);
+    const undecided = [{ ...entry, status: 'pending' as const }];
+    expect(comparePayment(story([{ ...done, ...waiting }], undecided), true)).toEqual([]);
+    const late = { struck: ['too_late_effect'] };
+    const landedTwice = [entry, { ...entry, id: 'e2' }];
+    expect(comparePayment(story([{ ...done, ...reviewed }], landedTwice, late), true)).toEqual([]);
+  });
+
+  const CASES: readonly [string, DiscrepancyKind, PaymentStory][] = [
+    ['money that left twice', 'double_landing', story([done], [entry, { ...entry, id: 'e2' }])],
+    [
+      'money that left twice after its end, unnoticed',
+      'double_landing',
+      story([done], [entry, { ...entry, id: 'e2' }], { struck: ['too_late_effect'] }),
+    ],
+    [
+      'two attempts that landed',
+      'double_landing',
+      story([{ ...done, attempts: ['landed', 'landed'] }], [entry]),
+    ],
+    ['success without money', 'succeeded_without_money', story([done], [])],
+    [
+      'success with money that was refused',
+      'succeeded_without_money',
+      story([done], [{ ...entry, status: 'rejected' }]),
+    ],
+    [
+      'failure with money',
+      'failed_with_money',
+      story([{ ...done, ...released }], [entry], { struck: ['declined'] }),
+    ],
+    ['failure that nobody caused', 'failed_without_reason', story([{ ...done, ...released }], [])],
+    ['another amount than was asked for', 'wrong_amount', story([], [entry])],
+    [
+      'another amount under its id',
+      'wrong_amount',
+      story([{ ...done, amountMinor: 800, providerRefundId: 'e1' }], [entry]),
+    ],
+    [
+      'another amount that nobody was told of',
+      'money_without_refund',
+      story(
+        [{ ...done, amountMinor: 800 }],
+        [
+          { ...entry, fates: ['other_amount'] },
+          { ...entry, id: 'e2', amountMinor: 800 },
+        ],
+      ),
+    ],
+    [
+      'the panel’s money taken for ours where ids tell them apart',
+      'money_without_refund',
+      story([{ ...done, providerRefundId: 'e1' }], [{ ...entry, origin: 'panel' }]),
+    ],
+    ['a refund that is stuck', 'stuck', story([{ ...done, ...waiting }], [entry])],
+    ['a refund that waits for nobody', 'stuck', story([{ ...done, ...waiting, reason: 'queued' }], [])],
+    ['a review without a reason', 'review_without_reason', story([{ ...done, ...reviewed }], [entry])],
+    [
+      'a wrong sum of what was refunded',
+      'wrong_sum',
+      story([done], [entry], { ledger: { refundedMinor: 600, reservedMinor: 0, externalMinor: 0 } }),
+    ],
+    [
+      'a reservation that nothing holds',
+      'wrong_sum',
+      story([done], [entry], { ledger: { refundedMinor: 700, reservedMinor: 1, externalMinor: 0 } }),
+    ],
+    [
+      'external money that nobody moved',
+      'wrong_sum',
+      story([done], [entry], { ledger: { refundedMinor: 700, reservedMinor: 0, externalMinor: 1 } }),
+    ],
+  ];
+  it.each(CASES)('%s', (_, kind, payment) => {
+    expect(comparePayment(payment, true).map((each) => each.kind)).toContain(kind);
+  });
+
+  const told = { status: 202, refundId: 'rfd_1', code: null };
+  const ask: AskStory = { key: 'k1', paymentId: 'pay_1', amountMinor: 700, answers: [told] };
+  const known = new Map([['rfd_1', { id: 'rfd_1', amountMinor: 700 }]]);
+  const refused = { status: 422, refundId: null, code: 'amount_exceeds_available' };
+
+  it('nothing where every answer holds', () => {
+    expect(compareAnswers([{ ...ask, answers: [told, told] }], known, new Set())).toEqual([]);
+    expect(compareAnswers([{ ...ask, answers: [refused] }], known, new Set(['pay_1']))).toEqual([]);
+  });
+
+  const ANSWERS: readonly [string, DiscrepancyKind, readonly AskStory[]][] = [
+    [
+      'a promised refund that is not there',
+      'lost_refund',
+      [{ ...ask, answers: [{ ...told, refundId: 'rfd_9' }] }],
+    ],
+    ['a refund of another amount', 'wrong_amount', [{ ...ask, amountMinor: 800 }]],
+    [
+      'a key that got two refunds',
+      'two_answers',
+      [{ ...ask, answers: [told, { ...told, refundId: 'rfd_2' }] }],
+    ],
+    ['two keys that got one refund', 'two_answers', [ask, { ...ask, key: 'k2' }]],
+    ['a refusal that nothing explains', 'refused_without_reason', [{ ...ask, answers: [refused] }]],
+    ['a client that was never answered', 'unanswered', [{ ...ask, answers: [] }]],
+    ['a broken server', 'server_error', [{ ...ask, answers: [{ ...refused, status: 500 }] }]],
+  ];
+  it.each(ANSWERS)('%s', (_, kind, asks) => {
+    expect(compareAnswers(asks, known, new Set()).map((each) => each.kind)).toContain(kind);
+  });
+});
