@@ -23,13 +23,16 @@ const STATUSES = [408, 429, 500, 502, 503] as const;
 
 let simulators: Simulators;
 let clients: HttpClients;
+/** For many calls at once, on whatever machine. */
+let patientClients: HttpClients;
 beforeAll(async () => {
   simulators = await startSimulators({ confirmDelayMs: 20 });
   clients = createHttpClient({ timeoutMs: TIMEOUT_MS });
+  patientClients = createHttpClient({ timeoutMs: 10_000 });
 });
 afterEach(() => simulators.clearFaults());
 afterAll(async () => {
-  await clients.close();
+  await Promise.all([clients.close(), patientClients.close()]);
   await simulators.close();
 });
 
@@ -220,7 +223,7 @@ describe.each(PROVIDERS)('$title', (definition) => {
 
   describe('a call that cannot have moved money says so', () => {
     it('where nobody listens', async () => {
-      const fresh = create(definition);
+      const fresh = create(definition, patientClients);
       const payment = pay(definition);
       await simulators.inject(name, { operation: 'submit', name: 'down' });
       expect(await submit(fresh, payment, 1)).toMatchObject({
@@ -387,10 +390,10 @@ describe.each(PROVIDERS)('$title', (definition) => {
 });
 
 /** As the service builds it, from the settings that reach the simulators. */
-function create(definition: ProviderDefinition): RefundProvider {
+function create(definition: ProviderDefinition, createHttpClient = clients): RefundProvider {
   const stored = new Map<string, string>();
   return definition.create(definition.settings.parse(simulators.env), {
-    createHttpClient: clients,
+    createHttpClient,
     timeoutMs: TIMEOUT_MS,
     nowMs: () => Date.now(),
     credentialStore: {

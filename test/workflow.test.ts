@@ -267,7 +267,7 @@ describe('a wait before anything is sent', () => {
       'look webhook',
       'settle',
     ]);
-  });
+  }, 30_000);
 });
 
 describe('an unclear call', () => {
