@@ -182,6 +182,17 @@ module.exports = {
         packages('pino', '@standard-schema/spec'),
       ],
     }),
+    ...room('upkeep', '^src/upkeep/', {
+      may: [
+        '^src/upkeep/',
+        DOMAIN,
+        '^src/(ledger/|temporal\\.ts$)',
+        '^workflows/(messages|start-options)\\.ts$',
+        packages('@temporalio/client', '@temporalio/common'),
+        builtin('(crypto|timers/promises)'),
+      ],
+      mayTypes: ['^activities/deps\\.ts$', packages('pino')],
+    }),
     ...room('metrics', '^src/metrics/', {
       may: ['^src/metrics/', DOMAIN, '^src/ledger/', packages('prom-client')],
       mayTypes: ['^activities/deps\\.ts$', '^src/api/deps\\.ts$'],
@@ -223,7 +234,7 @@ module.exports = {
         '^src/embedded/',
         DOMAIN,
         '^workflows/messages\\.ts$',
-        packages('pg', 'zod'),
+        packages('pg', 'zod', '@temporalio/client'),
         builtin('[a-z_/]+'),
       ],
       mayTypes: ['^simulators/'],

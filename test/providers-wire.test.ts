@@ -22,7 +22,7 @@ const TOKEN: Answer = { status: 200, body: '{"access_token":"tok","expires_in":3
 const NOW_MS = Date.parse('2026-03-01T12:00:00Z');
 
 const received: Received[] = [];
-let answers: (line: string) => Answer = () => ({ status: 200 });
+let answers: (line: string, body: string) => Answer = () => ({ status: 200 });
 const stored = new Map<string, string>();
 let origin = '';
 let clients: HttpClients;
@@ -36,8 +36,9 @@ beforeEach(async () => {
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const line = `${request.method} ${request.url}`;
-      received.push({ line, headers: request.headers, body: Buffer.concat(chunks).toString('utf8') });
-      const { status, body } = answers(line);
+      const sent = Buffer.concat(chunks).toString('utf8');
+      received.push({ line, headers: request.headers, body: sent });
+      const { status, body } = answers(line, sent);
       response.writeHead(status).end(body);
     });
   });
@@ -178,6 +179,39 @@ describe('PicPay on the wire', () => {
       'fresh',
       null,
     ]);
+  });
+
+  it.each([
+    ['the merchant’s token', { PICPAY_REFRESH_TOKEN: 'merchant' }, 'merchant'],
+    ['the app’s own grant', {}, null],
+  ])(
+    'falls back to %s where the payment’s own token is refused, and leaves that one alone for a while',
+    async (_, env, next) => {
+      stored.set('pay_1', 'lost-its-successor');
+      answers = (line, body) => {
+        if (!line.includes('token')) return { status: 404 };
+        return body.includes('lost-its-successor')
+          ? { status: 400, body: '{"error":"invalid_grant"}' }
+          : TOKEN;
+      };
+      const provider = picpay(env);
+      await provider.readPayment(request({ paymentId: 'pay_1' }).payment, signal);
+      await provider.readPayment(request({ paymentId: 'pay_1' }).payment, signal);
+      const tokens = received.filter(({ line }) => line.includes('token'));
+      expect(tokens.map(({ body }) => new URLSearchParams(body).get('refresh_token'))).toEqual([
+        'lost-its-successor',
+        next,
+      ]);
+      expect(lines().filter((line) => line.startsWith('GET'))).toHaveLength(2);
+    },
+  );
+
+  it('waits where the payment’s own token can’t be renewed now: its user’s comes first', async () => {
+    stored.set('pay_1', 'own-1');
+    answers = () => ({ status: 503 });
+    const read = await picpay().readPayment(request({ paymentId: 'pay_1' }).payment, signal);
+    expect(read).toMatchObject({ kind: 'unavailable', reason: 'provider_unavailable' });
+    expect(lines()).toEqual(['POST /oauth2/token']);
   });
 
   it.each([

@@ -95,6 +95,17 @@ describe('finding an attempt by difference', () => {
     expect(findRefund(attempt([':100']), shown(['theirs:100', ':100']), claimed).kind).toBe('absent');
   });
 
+  it('calls nothing absent where what was under way before may have got the id of another refund since', () => {
+    const view = attempt([], { before: shown([entry(':100', 'processing')]) });
+    const claimed = others({ claimedIds: new Set(['theirs']) });
+    expect(findRefund(view, shown(['theirs:100', entry(':100', 'processing')]), claimed).kind).toBe(
+      'cannotTell',
+    );
+    expect(findRefund(view, shown(['theirs:100', 'new:100']), claimed).kind).toBe('cannotTell');
+    expect(findRefund(view, shown(['theirs:100']), claimed).kind).toBe('absent');
+    expect(findRefund(view, shown(['theirs:70', 'new:100']), claimed).kind).toBe('absent');
+  });
+
   it('leaves one entry to each refund that landed meanwhile without an id, and waits until all are shown', () => {
     const landed = others({ landedSinceMinor: [100, 30] });
     expect(findRefund(attempt([]), shown([':100']), landed).kind).toBe('incomplete');

@@ -110,6 +110,11 @@ const UNDOCUMENTED: Match = {
   why: "the payment's status is one that no document lists",
 };
 
+const HIDDEN: Match = {
+  kind: 'cannotTell',
+  why: 'an equal refund was shown without an id before the call, and two may be it now',
+};
+
 /** Beyond so many refunds under way at once, a reading can't tell them apart anyway. */
 const AROUND_MAX = 6;
 
@@ -205,7 +210,11 @@ function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRef
     if (!shown) return { kind: 'incomplete', why: 'another settled refund is not shown: a stale reading' };
   }
   const [only, ...more] = candidates;
-  if (only === undefined) return byStatusAlone(attempt, now) ?? { kind: 'absent' };
+  if (only === undefined) {
+    return (
+      byStatusAlone(attempt, now) ?? (mayHideOurs(attempt, difference, others) ? HIDDEN : { kind: 'absent' })
+    );
+  }
   if (others.anotherIsOpen) return { kind: 'cannotTell', why: 'another attempt on this payment is open' };
   if (more.length > 0) {
     return { kind: 'cannotTell', why: `${candidates.length} new refunds appeared since the call` };
@@ -222,6 +231,21 @@ function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRef
     return { kind: 'cannotTell', why: 'two equal refunds ended differently, and either may be ours' };
   }
   return { kind: 'found', refund, matchedBy: 'amount' };
+}
+
+/**
+ * An entry from before had no id yet, and an equal one that is new here may be it, having got the id of another refund of
+ * ours since: what was taken for it is then ours.
+ */
+function mayHideOurs(
+  { amountMinor }: AttemptView,
+  { added, interchangeable }: Difference,
+  { claimedIds }: OtherRefunds,
+): boolean {
+  return (
+    interchangeable.some((entry) => entry.amountMinor === amountMinor) &&
+    added.some((entry) => entry.amountMinor === amountMinor && claimedIds.has(entry.providerRefundId ?? ''))
+  );
 }
 
 /** By how much the total grew since the call, less what landed beside it. */

@@ -49,7 +49,8 @@ export function createPicPayTokens(
     return {
       get: async () => {
         const answer = await own.get();
-        return answer.kind === 'none' ? merchant.get() : answer;
+        // A rotated token whose answer was lost is void for good: its payment must not wait for its user.
+        return answer.kind === 'none' || answer.kind === 'refused' ? merchant.get() : answer;
       },
       invalidate: (accessToken) => {
         own.invalidate(accessToken);
