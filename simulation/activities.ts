@@ -7,14 +7,8 @@ import { recordAnswer, recordNotNow, standingResult, type Recorded } from './led
 import { claimAttempt, noteRepeat, type ClaimOutcome } from './ledger/attempts.js';
 import { attemptsOf, refundOf, type AttemptRow, type RefundRow } from './ledger/books.js';
 import { attemptToLookFor, recordLook } from './ledger/looks.js';
-import {
-  PROVIDER_TIMEOUT_MS,
-  QUIET_MS,
-  SECOND_MS,
-  SEND_WITHIN_MS,
-  type Thread,
-  type World,
-} from './world.js';
+import { PROVIDER_TIMEOUT_MS, QUIET_MS, SECOND_MS, SEND_WITHIN_MS } from './timings.js';
+import type { Thread, World } from './world.js';
 
 interface Worker {
   readonly world: World;

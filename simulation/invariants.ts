@@ -2,10 +2,11 @@
 import { isOpen } from '../src/domain/refund.js';
 import { explainReading } from '../src/domain/matching.js';
 import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
-import { attemptsOf, keyOf, refundOf, type AttemptRow, type Reading } from './ledger/books.js';
+import { keyOf, refundOf, type AttemptRow, type Reading } from './ledger/books.js';
 import { bookExternal, standingOf, sumMinor } from './ledger/standing.js';
 import { isLive } from './provider.js';
-import { PROVIDER_TIMEOUT_MS, QUIET_MS, SEND_WITHIN_MS, type World } from './world.js';
+import { PROVIDER_TIMEOUT_MS, QUIET_MS, SEND_WITHIN_MS } from './timings.js';
+import type { World } from './world.js';
 
 /** A promise that was broken; the message is the promise. */
 export class Broken extends Error {}
@@ -42,61 +43,66 @@ function checkSums({ books: { payment, refunds } }: World): void {
 /** Money that moved by an attempt is landed or open in the books, but for what shows up after the quiet time. */
 function checkMoney(world: World): void {
   const { nowMs, books, provider } = world;
+  // A rejected entry may hide that another is missing from a stale reading.
+  let countedMinor = books.payment.externalMinor;
+  let bookedMinor = 0;
+  for (const { conclusion, amountMinor } of books.attempts) {
+    if (conclusion === null || conclusion === 'landed') countedMinor += amountMinor;
+  }
   for (const effect of provider.effects) {
-    const { attempt } = effect;
-    if (!attempt || effect.late || !isLive(effect, nowMs) || world.mistaken.has(attempt.refundId)) continue;
+    const { attempt, amountMinor } = effect;
+    if (!isLive(effect, nowMs)) {
+      if (effect.listedAtMs <= nowMs) countedMinor += amountMinor;
+      continue;
+    }
+    if (books.booked.has(effect)) bookedMinor += amountMinor;
+    if (!attempt || effect.late || world.mistaken.has(attempt.refundId)) continue;
     hold(
       attempt.conclusion === null || attempt.conclusion === 'landed',
       'money that moves at the provider is landed or open in the books',
     );
-    const twice = provider.effects.some(
-      (other) =>
-        other !== effect &&
-        !other.late &&
-        other.attempt?.refundId === attempt.refundId &&
-        isLive(other, nowMs) &&
-        isLive(effect, nowMs),
-    );
-    hold(!twice, 'the money of one refund moves once');
+    for (const other of provider.effects) {
+      if (other === effect || other.late || other.attempt?.refundId !== attempt.refundId) continue;
+      hold(!isLive(other, nowMs), 'the money of one refund moves once');
+    }
   }
-  const knownMinor = sumMinor(
-    books.attempts.filter(({ conclusion }) => conclusion === null || conclusion === 'landed'),
-  );
-  // A rejected entry may hide that another is missing from a stale reading.
-  const rejectedMinor = sumMinor(
-    provider.effects.filter((effect) => effect.listedAtMs <= nowMs && !isLive(effect, nowMs)),
-  );
-  const bookedMinor = [...books.booked].reduce(
-    (sum, effect) => (isLive(effect, nowMs) ? sum + effect.amountMinor : sum),
-    0,
-  );
-  hold(
-    bookedMinor <= knownMinor + books.payment.externalMinor + rejectedMinor,
-    'what was seen to have left stays counted for as long as it is true',
-  );
+  hold(bookedMinor <= countedMinor, 'what was seen to have left stays counted for as long as it is true');
 }
 
 /** No entry stands for two refunds. */
 function checkAdopted({ books, provider, nowMs, flavour }: World): void {
   const landed = books.attempts.filter(({ conclusion }) => conclusion === 'landed');
   if (landed.length === 0) return;
-  const ids = landed.flatMap(({ providerRefundId }) => providerRefundId ?? []);
-  hold(new Set(ids).size === ids.length, 'no entry is adopted by two refunds');
-  const gone = provider.effects.filter(({ end, endsAtMs }) => end === 'succeeded' && endsAtMs <= nowMs);
+  const isTwice = landed.some(
+    ({ providerRefundId: id }, at) =>
+      id !== null && landed.findIndex(({ providerRefundId }) => providerRefundId === id) < at,
+  );
+  hold(!isTwice, 'no entry is adopted by two refunds');
   if (flavour.shows === 'statusAlone') return;
+  const gone = provider.effects.filter(({ end, endsAtMs }) => end === 'succeeded' && endsAtMs <= nowMs);
   hold(sumMinor(landed) <= sumMinor(gone), 'no entry is adopted by two refunds');
   if (flavour.shows !== 'list') return;
   for (const { amountMinor } of landed) {
-    const alike = (entry: { amountMinor: number }): boolean => entry.amountMinor === amountMinor;
-    hold(landed.filter(alike).length <= gone.filter(alike).length, 'no entry is adopted by two refunds');
+    hold(countOf(landed, amountMinor) <= countOf(gone, amountMinor), 'no entry is adopted by two refunds');
   }
+}
+
+function countOf(entries: readonly { readonly amountMinor: number }[], amountMinor: number): number {
+  let count = 0;
+  for (const entry of entries) if (entry.amountMinor === amountMinor) count += 1;
+  return count;
 }
 
 function checkRefunds({ books }: World): void {
   for (const refund of books.refunds) {
-    const attempts = attemptsOf(books, refund.id);
-    const landed = attempts.filter(({ conclusion }) => conclusion === 'landed').length;
-    const open = attempts.filter(({ conclusion }) => conclusion === null).length;
+    if (refund.status === 'pending') continue;
+    let landed = 0;
+    let open = 0;
+    for (const { refundId, conclusion } of books.attempts) {
+      if (refundId !== refund.id) continue;
+      if (conclusion === 'landed') landed += 1;
+      if (conclusion === null) open += 1;
+    }
     if (refund.status === 'succeeded') {
       hold(landed === 1 && open === 0, 'succeeded means landed, once, and nothing open beside it');
     }

@@ -49,7 +49,11 @@ async function simulate(): Promise<void> {
 
 function played(share: Seeds): Promise<Tally> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: share });
+    const worker = new Worker(new URL(import.meta.url), {
+      workerData: share,
+      // Nearly all that a schedule allocates is garbage at its end.
+      resourceLimits: { maxYoungGenerationSizeMb: 64 },
+    });
     worker.once('message', resolve);
     worker.once('error', reject);
   });

@@ -7,6 +7,8 @@ import type { ShownRefund } from './provider.js';
 
 export interface PlantedBug {
   readonly name: string;
+  /** Where the search begins: the first schedule that finds it out, as the world is now. */
+  readonly fromSeed: number;
   readonly rules: Partial<Rules>;
   /** The promise by which it is found out. */
   readonly caughtBy: string;
@@ -46,6 +48,7 @@ export function plantedBugs(): readonly PlantedBug[] {
   return [
     {
       name: 'resend without reading',
+      fromSeed: 57,
       rules: {
         decide: SAGA_BUGS.resendsWithoutReading,
         mayClaimAfter: () => true,
@@ -54,11 +57,13 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'release on timeout',
+      fromSeed: 11,
       rules: { decide: SAGA_BUGS.releasesOnTimeout, mayRelease: () => true },
       caughtBy: 'nothing is given back while an attempt is open or has landed',
     },
     {
       name: 'adopt by amount with two candidates',
+      fromSeed: 167,
       rules: {
         findRefund: (attempt, now, others) => {
           const match = findRefund(attempt, now, others);
@@ -74,6 +79,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'drop candidates by time',
+      fromSeed: 2,
       rules: {
         findRefund: (attempt, now, others) => {
           const { refunds, readAtMs } = attempt.before as Reading;
@@ -88,11 +94,13 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'accept a stale snapshot',
+      fromSeed: 9,
       rules: { isUsable: () => true },
       caughtBy: 'no entry is adopted by two refunds',
     },
     {
       name: 'take a panel refund of the same amount for ours',
+      fromSeed: 252,
       rules: {
         findRefund: ({ before, ...attempt }, now, others) =>
           findRefund({ ...attempt, before: { status: before.status, refunds: [] } }, now, others),
@@ -101,21 +109,25 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'window expiry over an open attempt',
+      fromSeed: 14,
       rules: { decide: SAGA_BUGS.windowEndsWhatIsOpen, mayRelease: () => true },
       caughtBy: 'nothing is given back while an attempt is open or has landed',
     },
     {
       name: 'believe every refusal',
+      fromSeed: 4,
       rules: { decide: SAGA_BUGS.believesEveryRefusal, mayRelease: () => true },
       caughtBy: 'nothing is given back while an attempt is open or has landed',
     },
     {
       name: 'send again on a claim that is taken',
+      fromSeed: 1,
       rules: { maySendAgain: (_, { conclusion }) => conclusion === null },
       caughtBy: 'only a key makes a repeat harmless',
     },
     {
       name: 'settle twice',
+      fromSeed: 8,
       rules: {
         isClosed: ({ status }) => status !== 'succeeded' && REAL_RULES.isClosed({ status } as never),
         maySettle: (_, attempts) => attempts.some(({ conclusion }) => conclusion === 'landed'),
@@ -124,16 +136,19 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'lower what left without us by an older reading',
+      fromSeed: 1_031,
       rules: { mayLowerExternal: () => true },
       caughtBy: 'what was seen to have left stays counted for as long as it is true',
     },
     {
       name: 'call it absent after one reading',
+      fromSeed: 7,
       rules: { absenceProven: (reads) => reads.length > 0 },
       caughtBy: 'money that moves at the provider is landed or open in the books',
     },
     {
       name: 'take a cut list for a whole one',
+      fromSeed: 196,
       rules: {
         findRefund: (attempt, now, others) => findRefund(attempt, { ...now, complete: true }, others),
       },
@@ -141,11 +156,13 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'forget the lane',
+      fromSeed: 65,
       rules: { hasLane: () => true },
       caughtBy: 'one open attempt a payment where there is no key',
     },
     {
       name: 'forget in a total what has an id',
+      fromSeed: 182,
       rules: {
         othersOf: (attempt, standing, reading) => {
           const { totalOnlyMinor: _, ...listed } = reading;
@@ -157,11 +174,13 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'take a rejected entry of the amount for ours at once',
+      fromSeed: 5_604,
       rules: { isRejectionFinal: () => true },
       caughtBy: 'money that moves at the provider is landed or open in the books',
     },
     {
       name: 'look again without a pause',
+      fromSeed: 8,
       rules: {
         decide: (state, seen, nowMs) => {
           const decision = decide(state, seen, nowMs);
@@ -174,6 +193,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'stay in review for ever',
+      fromSeed: 76,
       rules: {
         decide: (state, seen, nowMs) =>
           state.stage === 'review' && seen.kind === 'looked'

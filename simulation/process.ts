@@ -9,11 +9,12 @@ import { admitRefund } from './ledger/admission.js';
 import { attemptsOf } from './ledger/books.js';
 import { takeLane } from './ledger/lanes.js';
 import { compensateRefund, moveToReview, settleRefund, type Closing } from './ledger/settlement.js';
-import { SECOND_MS, type Actor, type Asked, type Thread, type World } from './world.js';
+import { SECOND_MS } from './timings.js';
+import type { Actor, Asked, Thread, World } from './world.js';
 
-const STEPS_MAX = 10_000;
+const STEPS_MAX = 20_000;
 const STEPS_BETWEEN_PAUSES_MAX = 40;
-const LOOKS_AT_REST = 3;
+const LOOKS_AT_REST = 2;
 const ACTIVITY_TRIES_MAX = 6;
 
 export interface Process extends Actor {
@@ -68,18 +69,20 @@ export function wake(world: World, process: Process | undefined, by: 'hint' | 'l
 }
 
 function* run(world: World, process: Process, from: Decision | null): Thread {
-  let { state, step } = from ?? world.rules.decide(begin(world.nowMs), { kind: 'started' }, world.nowMs);
+  let decision = from ?? world.rules.decide(begin(world.nowMs), { kind: 'started' }, world.nowMs);
   let sincePause = 0;
-  for (let steps = 0; step.kind !== 'end'; steps += 1) {
+  for (let steps = 0; ; steps += 1) {
+    const { state, step } = decision;
+    if (step.kind === 'end') break;
     hold(steps < STEPS_MAX, 'a refund reaches its end');
     sincePause = process.paused ? 0 : sincePause + 1;
     process.paused = false;
     hold(sincePause < STEPS_BETWEEN_PAUSES_MAX, 'nothing is asked again and again without a pause');
-    process.history.push({ state, step });
+    process.history.push(decision);
     const seen: Observation | null = yield* carryOut(world, process, state, step);
     if (!seen) break;
-    ({ state, step } = world.rules.decide(state, seen, world.nowMs));
-    if (world.trace) world.note(process.name, { seen, stage: state.stage, step });
+    decision = world.rules.decide(state, seen, world.nowMs);
+    if (world.trace) world.note(process.name, { seen, stage: decision.state.stage, step: decision.step });
   }
   process.atRest = true;
 }

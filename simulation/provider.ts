@@ -1,7 +1,8 @@
 /** A provider in memory: what it does with the money, what it answers, and what it shows, which are three things. */
 import type { ProviderRefund, SubmitOutcome } from '../src/domain/provider.js';
 import type { AttemptRow, Reading } from './ledger/books.js';
-import { QUIET_MS, SECOND_MS, type World } from './world.js';
+import { QUIET_MS, SECOND_MS } from './timings.js';
+import type { World } from './world.js';
 
 export interface Flavour {
   /** The same key is the same refund. */

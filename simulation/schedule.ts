@@ -2,7 +2,8 @@
 import { checkEnd, checkEveryStep, hold } from './invariants.js';
 import { loseProcess, startProcess, wake, type Process } from './process.js';
 import { REAL_RULES, type Rules } from './rules.js';
-import { SECOND_MS, World, type Actor } from './world.js';
+import { SECOND_MS } from './timings.js';
+import { World, type Actor } from './world.js';
 
 const MOVES_MAX = 60_000;
 const SOON_MS = 5_000;
@@ -20,7 +21,7 @@ export interface Played {
 export function play(seed: number, rules: Rules = REAL_RULES, trace: string[] | null = null): Played {
   const world = new World(seed, rules, trace);
   const processes = world.asked.map((asked) =>
-    startProcess(world, asked, world.random.upTo(world.random.pick([0.01, 60, 300, 900]) * SECOND_MS)),
+    startProcess(world, asked, world.random.upTo(world.random.pick([0.01, 60, 300, 600]) * SECOND_MS)),
   );
   world.actors.push(...processes);
   world.hintAll = () => {

@@ -4,11 +4,8 @@ import type { Books, RefundRow } from './ledger/books.js';
 import { Provider, type Effect, type Flavour } from './provider.js';
 import { Random } from './random.js';
 import type { Rules } from './rules.js';
+import { QUIET_MS, SECOND_MS } from './timings.js';
 
-export const SECOND_MS = 1_000;
-export const QUIET_MS = 60 * SECOND_MS;
-export const PROVIDER_TIMEOUT_MS = 10 * SECOND_MS;
-export const SEND_WITHIN_MS = 2 * SECOND_MS;
 const MINUTE_MS = 60 * SECOND_MS;
 const PAYMENT_MINOR = 1_000;
 /** Two workers' clocks, or one's before and after a jump, are at most twice this apart. */
@@ -40,7 +37,7 @@ export class World {
   readonly actors: Actor[] = [];
   /** How often the bytes of each attempt left. */
   readonly sends = new Map<string, number>();
-  /** Attempts that took a panel's entry for theirs where no reading could tell better: the other named residual. */
+  /** Refunds that took an entry of others for theirs where no reading could tell better: a named residual. */
   readonly mistaken = new Set<string>();
   hintAll: () => void = () => undefined;
   wakeLane: (refundId: string) => void = () => undefined;
@@ -58,10 +55,10 @@ export class World {
     const random = new Random(seed);
     this.random = random;
     // Now and then a storm of days, which outlasts the trust in a key.
-    this.times = random.chance(0.02) ? 40 : 1;
-    this.calmFromMs = random.upTo(40 * MINUTE_MS) * this.times;
-    this.longestProcessingMs = 50 * MINUTE_MS * this.times;
-    this.unknownReviewAfterMs = random.pick([5, 15, 60]) * MINUTE_MS * Math.min(this.times, 10);
+    this.times = random.chance(0.01) ? 60 : 1;
+    this.calmFromMs = random.upTo(30 * MINUTE_MS) * this.times;
+    this.longestProcessingMs = 20 * MINUTE_MS * this.times;
+    this.unknownReviewAfterMs = random.pick([4, 10, 30]) * MINUTE_MS * Math.min(this.times, 10);
     this.cutRate = random.pick([0.05, 0.05, 0.05, 0.7]);
     this.flavour = drawFlavour(random);
     const { idempotent, partials, confirms } = this.flavour;
@@ -91,7 +88,7 @@ export class World {
       booked: new Set(),
     };
     this.provider = new Provider(this, this.flavour, random.upTo(20 * MINUTE_MS));
-    const submitBeforeMs = random.chance(0.6) ? null : random.upTo(60 * MINUTE_MS) * this.times;
+    const submitBeforeMs = random.chance(0.6) ? null : random.upTo(40 * MINUTE_MS) * this.times;
     const equalMinor = random.pick([100, 250, 400]);
     this.asked = Array.from({ length: 2 + random.whole(3) }, (_, at) => ({
       id: `rfd_${at + 1}`,
@@ -119,11 +116,11 @@ export class World {
       submitBeforeMs,
       quietMs: QUIET_MS,
       pollMs: 3 * SECOND_MS,
-      pollMaxMs: 8 * MINUTE_MS * this.times,
-      retryMaxMs: 45 * SECOND_MS * this.times,
-      insufficientBalanceWaitMs: 20 * MINUTE_MS * this.times,
-      providerUnavailableWaitMs: 30 * MINUTE_MS * this.times,
-      processingReviewAfterMs: 35 * MINUTE_MS * this.times,
+      pollMaxMs: 3 * MINUTE_MS * Math.min(this.times, 10),
+      retryMaxMs: MINUTE_MS * this.times,
+      insufficientBalanceWaitMs: 12 * MINUTE_MS * this.times,
+      providerUnavailableWaitMs: 15 * MINUTE_MS * this.times,
+      processingReviewAfterMs: 14 * MINUTE_MS * this.times,
       unknownReviewAfterMs: this.unknownReviewAfterMs,
     };
   }

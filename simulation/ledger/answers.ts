@@ -1,15 +1,7 @@
 import { assertNever } from '../../src/domain/errors.js';
 import type { SubmitOutcome } from '../../src/domain/provider.js';
 import type { SubmitResult } from '../../src/domain/saga-state.js';
-import {
-  attemptsOf,
-  conclude,
-  openOrLanded,
-  otherOwner,
-  refundOf,
-  type AttemptRow,
-  type Books,
-} from './books.js';
+import { attemptsOf, openOrLanded, otherOwner, refundOf, type AttemptRow, type Books } from './books.js';
 import { releaseLane } from './lanes.js';
 import { noticeLateMoney } from './late-money.js';
 
@@ -37,25 +29,25 @@ export function recordAnswer(
       attempt.answer = outcome;
       attempt.providerRefundId = outcome.providerRefundId ?? attempt.providerRefundId;
       attempt.matchedBy = outcome.providerRefundId === null ? null : 'id';
-      conclude(attempt, 'landed', nowMs);
+      attempt.conclusion = 'landed';
       noticeLateMoney(books, attempt, true, nowMs);
       return kept({ kind: 'done', attempt: number });
     case 'accepted':
       attempt.answer = outcome;
       attempt.providerRefundId = outcome.providerRefundId ?? attempt.providerRefundId;
-      conclude(attempt, null, 0);
+      attempt.conclusion = null;
       noticeLateMoney(books, attempt, false, nowMs);
       return kept({ kind: 'accepted', attempt: number });
     case 'declined': {
       attempt.answer = outcome;
       const resolveFirst = unclearBefore || outcome.mayBeOurs;
-      if (!resolveFirst) conclude(attempt, 'declined', nowMs);
+      if (!resolveFirst) attempt.conclusion = 'declined';
       return kept({ kind: 'declined', attempt: number, resolveFirst });
     }
     case 'notNow':
       attempt.answer = outcome;
       if (attempt.sends > 1) return unclear(attempt, null);
-      conclude(attempt, 'not_sent', nowMs);
+      attempt.conclusion = 'not_sent';
       if (openOrLanded(others)) return kept(notNowResult(number, outcome.reason, outcome.retryAfterMs));
       return notNow(books, attempt.refundId, number, outcome.reason, outcome.retryAfterMs, nowMs);
     case 'unknown':

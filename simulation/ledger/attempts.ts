@@ -3,7 +3,6 @@ import { explainReading } from '../../src/domain/matching.js';
 import type { FailureReason } from '../../src/domain/refund.js';
 import {
   attemptsOf,
-  conclude,
   keyOf,
   refundOf,
   transition,
@@ -115,7 +114,7 @@ function reopenEarlier(
 }
 
 export function reopenAttempt(attempt: AttemptRow): void {
-  conclude(attempt, null, 0);
+  attempt.conclusion = null;
   attempt.absentReads = [];
 }
 
@@ -172,7 +171,6 @@ function insertClaim(books: Books, claim: Claim, refund: RefundRow, standing: St
     matchedBy: null,
     absentReads: [],
     conclusion: null,
-    concludedAtMs: 0,
   };
   books.attempts.push(attempt);
   books.attempts.sort(

@@ -49,7 +49,6 @@ export interface AttemptRow {
   matchedBy: 'id' | 'amount' | 'status' | null;
   absentReads: readonly AbsentRead[];
   conclusion: 'landed' | 'declined' | 'absent' | 'not_sent' | 'other_amount' | null;
-  concludedAtMs: number;
 }
 
 export interface Books {
@@ -96,11 +95,6 @@ export function review(refund: RefundRow, why: string, endsBy: 'provider' | 'per
   transition(refund, 'review');
   refund.reviewReason = why;
   refund.reviewEndsBy = endsBy;
-}
-
-export function conclude(attempt: AttemptRow, conclusion: AttemptRow['conclusion'], nowMs: number): void {
-  attempt.conclusion = conclusion;
-  attempt.concludedAtMs = nowMs;
 }
 
 /** The refund that has the provider's id already, by another attempt than this one. */

@@ -5,7 +5,6 @@ import type { ProviderRefund } from '../../src/domain/provider.js';
 import type { LookResult } from '../../src/domain/saga-state.js';
 import {
   attemptsOf,
-  conclude,
   openOrLanded,
   otherOwner,
   refundOf,
@@ -121,11 +120,11 @@ function applyFound(
   attempt.matchedBy = matchedBy;
   switch (shown.status) {
     case 'succeeded':
-      conclude(attempt, 'landed', reading.readAtMs);
+      attempt.conclusion = 'landed';
       noticeLateMoney(books, attempt, true, nowMs);
       return { kind: 'landed' };
     case 'rejected':
-      conclude(attempt, 'declined', nowMs);
+      attempt.conclusion = 'declined';
       attempt.answer = { kind: 'declined', error: { code: '', message: '' }, mayBeOurs: false };
       return { kind: 'rejected' };
     case 'processing':
@@ -148,10 +147,10 @@ function applyOtherAmount(
   { payment, refunds }: Books,
   attempt: AttemptRow,
   shown: ProviderRefund,
-  { reading, nowMs }: Look,
+  { reading }: Look,
 ): LookResult {
   attempt.providerRefundId = shown.providerRefundId ?? attempt.providerRefundId;
-  conclude(attempt, 'other_amount', nowMs);
+  attempt.conclusion = 'other_amount';
   payment.externalMinor += shown.amountMinor;
   payment.externalReadAtMs = reading.readAtMs;
   for (const refund of refunds) {
@@ -182,7 +181,7 @@ function applyAbsent(books: Books, attempt: AttemptRow, look: Look): LookResult 
   const proven = books.rules.absenceProven(attempt.absentReads, bounds);
   const conclusion = attempt.answer?.kind === 'declined' ? 'declined' : 'absent';
   const concludes = proven && attempt.conclusion !== conclusion;
-  if (concludes) conclude(attempt, conclusion, look.nowMs);
+  if (concludes) attempt.conclusion = conclusion;
   if (concludes && conclusion === 'declined') return { kind: 'rejected' };
   return { kind: 'absent', proven, accepted, quietUntilMs };
 }
