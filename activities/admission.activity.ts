@@ -116,12 +116,16 @@ async function resumeOf(deps: ActivityDeps, refund: RefundRow): Promise<Resume> 
   const refundId = refund.id;
   const attempts = await attemptsOf(deps.db, refundId);
   const open = attempts.findLast(({ conclusion }) => conclusion === null);
+  const absent = attempts.filter(({ conclusion }) => conclusion === 'absent');
   return {
     terms: termsOf(deps, refund),
     attempt: refund.attempt,
     firstSentAtMs: open?.claimed_at.getTime() ?? null,
-    resends: attempts.filter(({ conclusion, number }) => conclusion === 'absent' && number < refund.attempt)
-      .length,
+    // A person's resend that was never sent is still to be carried out.
+    resends:
+      refund.pending_reason === 'validating'
+        ? 0
+        : absent.filter(({ number }) => number < refund.attempt).length,
     inReview: refund.status === 'review',
   };
 }

@@ -33,7 +33,13 @@ export async function readGuarded(
   payment: PaymentReference,
   withinMs = 3 * deps.timings.providerTimeoutMs,
 ): Promise<PaymentRead> {
-  const gate = await mayCall(deps.db, { ...terms(deps), provider: provider.name, operation: 'read' });
+  const isPatient = withinMs >= deps.timings.providerTimeoutMs;
+  const gate = await mayCall(deps.db, {
+    ...terms(deps),
+    provider: provider.name,
+    operation: 'read',
+    mayProbe: isPatient,
+  });
   if (gate.kind === 'shut') {
     const { retryAfterMs } = gate;
     return {
@@ -47,7 +53,7 @@ export async function readGuarded(
   const read = await readPaymentWithin(provider, payment, withinMs);
   deps.observe.providerRead(provider.name, read.kind);
   // Who had less patience than a call may take has learnt nothing of the provider.
-  const gaveUp = withinMs < deps.timings.providerTimeoutMs && deps.nowMs() - beganMs >= withinMs;
+  const gaveUp = !isPatient && deps.nowMs() - beganMs >= withinMs;
   await report(deps, gate.permit, gaveUp ? { kind: 'unclear' } : readingTold(read));
   return read;
 }
@@ -62,6 +68,7 @@ export async function askToSubmit(deps: ActivityDeps, refund: RefundRow): Promis
       ...terms(deps),
       provider: refund.provider,
       operation: 'submit',
+      mayProbe: true,
       refund,
     });
     const isSoon = gate.kind === 'shut' && gate.why === 'turn' && gate.retryAfterMs <= READY_BEFORE_TURN_MS;

@@ -30,14 +30,15 @@ export async function resolve(
 
 async function readAfresh(deps: ActivityDeps, payment: PaymentRow): Promise<ResolutionAsk['seen']> {
   const { provider } = providerNamed(deps, payment.provider);
-  if (!provider) return { kind: 'unread', why: 'The provider is not enabled.', providerOff: true };
+  if (!provider) return { kind: 'unread', why: 'The provider is not enabled.', wordSuffices: true };
   const readAtMs = deps.nowMs();
   const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)));
   if (read.kind === 'found') {
     const onlyOneRefund = provider.capabilities.partials !== 'many';
     return { reading: { ...read.snapshot, readAtMs }, onlyOneRefund };
   }
-  return { kind: 'unread', why: `The provider could not be read: ${read.detail}`, providerOff: false };
+  const why = `The provider could not be read: ${read.detail}`;
+  return { kind: 'unread', why, wordSuffices: read.kind === 'notFound' };
 }
 
 function verdictOf(resolving: Resolving): ResolutionVerdict {

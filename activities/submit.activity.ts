@@ -112,6 +112,15 @@ async function afterClaim(
       };
     case 'unusableReading':
       return postpone(deps, subject, 'provider_unavailable', 'unusable_reading', claimed.why, null);
+    case 'paused':
+      return postpone(
+        deps,
+        subject,
+        'provider_unavailable',
+        'provider_paused',
+        'The provider was paused while it was being read.',
+        null,
+      );
     case 'laneLost':
       return postpone(
         deps,

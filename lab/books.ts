@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { isOpen, REFUND_STATUSES } from '../src/domain/refund.js';
 import type { SimulatedCall, SimulatedPayment, SimulatedRefund } from '../simulators/book.js';
 import type { PaymentStory, RefundStory } from './comparison.js';
 import { retried } from './retries.js';
@@ -46,6 +47,12 @@ export async function readTrail(databaseUrl: string): Promise<StoredEvent[]> {
   });
 }
 
+export async function openRefundIds(databaseUrl: string): Promise<string[]> {
+  const open = REFUND_STATUSES.filter(isOpen).map((status) => `'${status}'`);
+  const sql = `SELECT id FROM refunds WHERE status IN (${open.join(', ')})`;
+  return (await query<{ id: string }>(databaseUrl, sql)).rows.map(({ id }) => id);
+}
+
 interface PaymentRow {
   readonly id: string;
   readonly provider: string;
@@ -65,12 +72,15 @@ interface RefundRow {
   readonly money: RefundStory['money'];
   readonly provider_refund_id: string | null;
   readonly attempts: readonly (string | null)[] | null;
+  readonly resolved: RefundStory['resolved'];
 }
 
 const REFUNDS = `
   SELECT id, payment_id, amount_minor, status, coalesce(pending_reason, failure_reason, review_reason) AS reason, money,
     provider_refund_id,
-    (SELECT json_agg(conclusion ORDER BY number) FROM provider_attempts WHERE refund_id = refunds.id) AS attempts
+    (SELECT json_agg(conclusion ORDER BY number) FROM provider_attempts WHERE refund_id = refunds.id) AS attempts,
+    (SELECT data ->> 'outcome' FROM refund_events WHERE refund_id = refunds.id AND type = 'review_resolved'
+      ORDER BY sequence DESC LIMIT 1) AS resolved
   FROM refunds`;
 
 async function readLedger(databaseUrl: string) {
@@ -106,6 +116,7 @@ function storyOf(row: RefundRow): RefundStory {
     money: row.money,
     providerRefundId: row.provider_refund_id,
     attempts: row.attempts ?? [],
+    resolved: row.resolved,
   };
 }
 

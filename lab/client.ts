@@ -43,8 +43,7 @@ export function clientOf(origins: readonly string[], apiKey: string, giveUpAtMs:
     insist: async (method, path, more = {}) => {
       for (;;) {
         const answer = await ask(method, path, more);
-        const isAnswer = answer !== null && !MEANS_REPEAT.includes(answer.status);
-        if (isAnswer) return answer;
+        if (answer !== null && !meansRepeat(answer, more)) return answer;
         unanswered += 1;
         if (Date.now() > giveUpAtMs()) return null;
         await pause(REPEAT_AFTER_MS);
@@ -52,6 +51,11 @@ export function clientOf(origins: readonly string[], apiKey: string, giveUpAtMs:
     },
     unanswered: () => unanswered,
   };
+}
+
+/** Too many; not known to be accepted; another request of this key is under way. */
+function meansRepeat({ status }: Answer, { key }: Asking): boolean {
+  return status === 429 || status === 503 || (status === 409 && key !== undefined);
 }
 
 export function toldBy({ status, body }: Answer): Told {
@@ -62,5 +66,3 @@ export function toldBy({ status, body }: Answer): Told {
 /** Within 10 s something is answered, whatever is down behind the door; a frozen door takes longer. */
 const ANSWER_WITHIN_MS = 15_000;
 const REPEAT_AFTER_MS = 300;
-/** Another request of this key is under way; too many; not known to be accepted. */
-const MEANS_REPEAT = [409, 429, 503];

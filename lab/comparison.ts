@@ -1,6 +1,7 @@
 /**
- * The books of both sides against each other and against what clients were told. Pure: what is read where is in
- * books.ts. A refund may be open in the end only for a reason that the provider's own book shows.
+ * The books of both sides against each other and against what clients were told, after a reconciliation that came later
+ * than the last effect. Pure: what is read where is in books.ts. A refund may be open in the end only for a reason that
+ * the provider's own book shows.
  */
 import { isOpen, type RefundStatus } from '../src/domain/refund.js';
 
@@ -30,6 +31,8 @@ export interface RefundStory {
   readonly providerRefundId: string | null;
   /** How each attempt ended; null: it is open. */
   readonly attempts: readonly (string | null)[];
+  /** What a person decided last; null: nobody did. */
+  readonly resolved: Decision['outcome'] | null;
 }
 
 export interface ShownRefund {
@@ -37,7 +40,24 @@ export interface ShownRefund {
   readonly amountMinor: number;
   readonly status: 'pending' | 'succeeded' | 'rejected' | 'unclear';
   readonly origin: 'api' | 'panel';
+  /** It was done, and is shown to nobody any more. */
+  readonly hidden: boolean;
   readonly fates: readonly string[];
+}
+
+/** The service stopped a provider by itself. */
+export interface Trip {
+  readonly provider: string;
+  readonly by: string;
+  readonly why: string;
+}
+
+/** What a person decided about a review. */
+export interface Decision {
+  readonly refundId: string;
+  readonly outcome: 'succeeded' | 'failed' | 'resend';
+  /** The service's own words; empty: carried out. */
+  readonly refusal: string;
 }
 
 /** What a client asked for under one key, and what it was told each time. */
@@ -71,6 +91,8 @@ export type DiscrepancyKind =
   | 'two_answers'
   | 'unanswered'
   | 'server_error'
+  | 'stopped_without_reason'
+  | 'decision_lost'
   | 'died'
   | 'broken_trail';
 
@@ -81,10 +103,9 @@ export interface Discrepancy {
   readonly detail: string;
 }
 
-/** `isReconciled`: every payment was read again after the last effect. */
-export function comparePayment(story: PaymentStory, isReconciled: boolean): Discrepancy[] {
+export function comparePayment(story: PaymentStory): Discrepancy[] {
   return [
-    ...compareMoney(story, isReconciled),
+    ...compareMoney(story),
     ...compareSums(story),
     ...story.refunds.flatMap((each) => judge(story, each)),
   ];
@@ -115,15 +136,22 @@ const REFUSALS = [
 ];
 
 /** By amount, since not every provider shows ids: entries that moved money against refunds that may explain them. */
-function compareMoney(story: PaymentStory, isReconciled: boolean): Discrepancy[] {
+function compareMoney(story: PaymentStory): Discrepancy[] {
   const amounts = new Set([...story.shown, ...story.refunds].map(({ amountMinor }) => amountMinor));
   return [...amounts].flatMap((amountMinor) => {
     const refunds = story.refunds.filter((refund) => refund.amountMinor === amountMinor);
     const shown = story.shown.filter((entry) => entry.amountMinor === amountMinor);
-    const moved = shown.filter(({ origin, status }) => origin === 'api' && status !== 'rejected');
+    const moved = shown.filter(
+      ({ origin, status, hidden }) => origin === 'api' && status !== 'rejected' && !hidden,
+    );
     const panel = shown.filter(({ origin }) => origin === 'panel');
     const done = moved.filter(({ status }) => status === 'succeeded');
     const succeeded = refunds.filter(({ status }) => status === 'succeeded');
+    // What is shown no longer did move, as a person may have found out.
+    const vouchedFor = Math.min(
+      shown.filter(({ hidden }) => hidden).length,
+      refunds.filter(({ resolved }) => resolved === 'succeeded').length,
+    );
     const open = refunds.filter(({ status }) => isOpen(status));
     const unexplained = moved.length - succeeded.length - open.length;
     const say = (kind: DiscrepancyKind): Discrepancy[] => [
@@ -134,10 +162,8 @@ function compareMoney(story: PaymentStory, isReconciled: boolean): Discrepancy[]
       },
     ];
     // Where no id tells them apart, the panel's money may have been adopted: the sum is right all the same.
-    if (succeeded.length > done.length + panel.length) {
-      return awaitsReconciliation(story, isReconciled) ? [] : say('succeeded_without_money');
-    }
-    if (unexplained <= 0 || isKnownOf(story, unexplained * amountMinor, isReconciled)) return [];
+    if (succeeded.length > done.length + vouchedFor + panel.length) return say('succeeded_without_money');
+    if (unexplained <= 0 || isKnownOf(story, unexplained * amountMinor)) return [];
     if (refunds.length > 0) {
       return say(moved.length > refunds.length ? 'double_landing' : 'failed_with_money');
     }
@@ -148,23 +174,24 @@ function compareMoney(story: PaymentStory, isReconciled: boolean): Discrepancy[]
 }
 
 /** Money beyond what was asked for: a person was called, or it is counted as moved without us. */
-function isKnownOf(story: PaymentStory, extraMinor: number, isReconciled: boolean): boolean {
+function isKnownOf(story: PaymentStory, extraMinor: number): boolean {
   const mayOvershoot = story.struck.some((name) => UNDECIDABLE.includes(name));
-  if (!mayOvershoot) return false;
   const called = story.refunds.some(({ status }) => status === 'review');
-  const counted = story.ledger.externalMinor >= extraMinor;
-  // What lands after the end of its refund is seen by nobody before the next reconciliation.
-  return called || counted || awaitsReconciliation(story, isReconciled);
-}
-
-function awaitsReconciliation(story: PaymentStory, isReconciled: boolean): boolean {
-  // PicPay's answer to a refund shows no amount.
-  const isUnseen = story.provider === 'picpay' && story.struck.includes('other_amount');
-  return !isReconciled && (isUnseen || story.struck.includes('too_late_effect'));
+  return mayOvershoot && (called || story.ledger.externalMinor >= extraMinor);
 }
 
 function compareSums(story: PaymentStory): Discrepancy[] {
   const { ledger, refunds, shown } = story;
+  const ledgerMinor = ledger.refundedMinor + ledger.reservedMinor + ledger.externalMinor;
+  const visible = shown.filter(({ status, hidden }) => status !== 'rejected' && !hidden);
+  const certainMinor = sumOf(visible.filter(({ status }) => status !== 'unclear'));
+  // Until an attempt ends, what is new may be its own, and is booked as nobody's.
+  const isDecided = refunds.every(({ attempts }) => !attempts.includes(null));
+  // What a person must look at, or has looked at, may be counted though nobody is shown it.
+  const doubtedMinor =
+    ledger.reservedMinor +
+    sumOf(refunds.filter(({ status, money }) => status === 'review' && money === 'refunded')) +
+    sumOf(shown.filter(({ hidden }) => hidden));
   const held = (money: RefundStory['money']): number =>
     sumOf(refunds.filter((refund) => refund.money === money));
   const panelMinor = sumOf(shown.filter(({ origin }) => origin === 'panel'));
@@ -175,13 +202,20 @@ function compareSums(story: PaymentStory): Discrepancy[] {
     ledger.reservedMinor !== held('reserved') &&
       `reserved ${ledger.reservedMinor}, its refunds ${held('reserved')}`,
     ledger.refundedMinor + ledger.reservedMinor > story.amountMinor && 'more than the payment',
+    isDecided && ledgerMinor < certainMinor && `${ledgerMinor} in all, the provider moved ${certainMinor}`,
+    ledgerMinor > sumOf(visible) + doubtedMinor &&
+      `${ledgerMinor} in all, the provider moved ${sumOf(visible)} and may have moved ${doubtedMinor}`,
     ledger.externalMinor > panelMinor &&
       !mayOvershoot &&
       `external ${ledger.externalMinor}, the panel ${panelMinor}`,
   ];
   return wrong
     .filter((each) => each !== false)
-    .map((detail) => ({ kind: 'wrong_sum', subject: `${story.provider} ${story.id}`, detail }));
+    .map((detail) => ({
+      kind: 'wrong_sum',
+      subject: `${story.provider} ${story.id}`,
+      detail: `${detail}; external ${ledger.externalMinor}; ${describe(refunds)}; ${context(story)}`,
+    }));
 }
 
 function judge(story: PaymentStory, refund: RefundStory): Discrepancy[] {
@@ -204,7 +238,8 @@ function judge(story: PaymentStory, refund: RefundStory): Discrepancy[] {
         : [];
     case 'succeeded': {
       const landings = refund.attempts.filter((conclusion) => conclusion === 'landed').length;
-      if (landings !== 1 || refund.attempts.includes(null)) {
+      const landedOnce = landings === 1 || (landings > 1 && refund.resolved === 'succeeded');
+      if (!landedOnce || refund.attempts.includes(null)) {
         return say('double_landing', 'not one landed attempt');
       }
       const own = story.shown.find(({ id }) => id === refund.providerRefundId);
@@ -222,8 +257,14 @@ function judge(story: PaymentStory, refund: RefundStory): Discrepancy[] {
     case 'rejected':
     case 'expired':
     case 'canceled':
-    case 'reversed':
       return say('failed_without_reason', 'nobody asked for this end');
+    case 'reversed':
+      return story.shown.some(
+        ({ status, fates, amountMinor }) =>
+          status === 'rejected' && fates.includes('taken_back') && amountMinor === refund.amountMinor,
+      )
+        ? []
+        : say('failed_without_reason', 'the provider took nothing back');
   }
 }
 
@@ -240,9 +281,9 @@ function whyOpen(story: PaymentStory, refund: RefundStory): string | null {
     if (refund.attempts.length > 1 && landingsLeft(story, refund) <= 0) return 'sent twice, never seen';
     return null;
   }
-  // A refresh token is good for one use: an answer lost with the next one in it ends the user's consent.
-  if (refund.reason === 'authorization_required' && story.provider === 'picpay') {
-    return 'its user must sign in again';
+  const isLacking = story.shown.some(({ hidden, fates }) => hidden || fates.includes('other_amount'));
+  if (isLacking && story.refunds.some(({ id, money }) => id !== refund.id && money === 'refunded')) {
+    return 'each reading lacks one that landed, as a stale one would';
   }
   const holder = story.refunds.some((other) => other.id !== refund.id && other.status === 'review');
   return refund.reason === 'queued' && holder ? 'it waits for one in review' : null;
@@ -257,14 +298,38 @@ function landingsLeft(story: PaymentStory, { amountMinor }: RefundStory): number
   return landed.length - story.refunds.filter(({ status }) => status === 'succeeded').filter(alike).length;
 }
 
-function mayFail(story: PaymentStory, { reason }: RefundStory): boolean {
+function mayFail(story: PaymentStory, { reason, resolved }: RefundStory): boolean {
+  if (resolved === 'failed') return true;
   if (story.struck.some((name) => REFUSALS.includes(name))) return true;
   if (story.shown.some(({ status }) => status === 'rejected')) return true;
   // Money that left without us, or in another amount, can leave too little for what was asked before.
-  const lessIsLeft = story.shown.some(
-    ({ origin, fates }) => origin === 'panel' || fates.includes('other_amount'),
-  );
-  return lessIsLeft && reason !== 'refund_window_expired';
+  return story.ledger.externalMinor > 0 && reason !== 'refund_window_expired';
+}
+
+/** Only another amount than was asked for stops a provider, or an entry that stands in the place of one that is gone. */
+export function compareTrips(trips: readonly Trip[], stories: readonly PaymentStory[]): Discrepancy[] {
+  return trips.flatMap(({ provider, by, why }) => {
+    const story = stories.find(({ refunds }) => refunds.some(({ id }) => why.includes(id)));
+    const isReason = story?.shown.some(({ fates, hidden }) => fates.includes('other_amount') || hidden);
+    return by === 'estorno' && isReason
+      ? []
+      : [{ kind: 'stopped_without_reason', subject: provider, detail: `${by}: ${why}` }];
+  });
+}
+
+/** What was decided holds; a resend, in calm, succeeds. */
+export function compareDecisions(
+  decisions: readonly Decision[],
+  stories: readonly PaymentStory[],
+): Discrepancy[] {
+  return decisions.flatMap(({ refundId, outcome, refusal }) => {
+    const story = stories.find(({ refunds }) => refunds.some(({ id }) => id === refundId));
+    const refund = story?.refunds.find(({ id }) => id === refundId);
+    const wanted = outcome === 'resend' ? 'succeeded' : outcome;
+    if (story && refusal === '' && refund?.status === wanted) return [];
+    const detail = `${outcome} ${refusal}; ${story ? `${describe(story.refunds)}; ${context(story)}` : 'gone'}`;
+    return [{ kind: 'decision_lost', subject: refundId, detail }];
+  });
 }
 
 export interface Told202 {

@@ -3,16 +3,22 @@ import { readBooks, readTrail } from './books.js';
 import { clientOf, toldBy } from './client.js';
 import {
   compareAnswers,
+  compareDecisions,
   comparePayment,
+  compareTrips,
   isDecidable,
   type AskStory,
+  type Decision,
   type Discrepancy,
   type PaymentStory,
+  type Trip,
 } from './comparison.js';
 import { controlAt, type Control } from './control.js';
 import { diceOf, type Dice } from './dice.js';
+import { operatorOf } from './operator.js';
+import { retried } from './retries.js';
 import { untilAllReady, type Site } from './site.js';
-import { runStorm, type StormOptions, type StormReport } from './storm.js';
+import { runStorm, type Scene, type StormOptions, type StormReport } from './storm.js';
 import { checkTrails } from './trail.js';
 
 export interface LabReport {
@@ -20,10 +26,12 @@ export interface LabReport {
   readonly stories: readonly PaymentStory[];
   /** From the moment when everything ran again until nothing was open that could be decided; null: never. */
   readonly recoveryMs: number | null;
+  readonly trips: readonly Trip[];
+  readonly decisions: readonly Decision[];
   readonly discrepancies: readonly Discrepancy[];
 }
 
-/** A storm, then calm, then the books of both sides. */
+/** A storm, then calm and what people do in it, then the books of both sides. */
 export async function runLab(
   site: Site,
   options: StormOptions & { readonly seed: string },
@@ -31,24 +39,31 @@ export async function runLab(
 ): Promise<LabReport> {
   const dice = diceOf(options.seed);
   const control = controlAt(site.controlOrigin);
-  const storm = await runStorm(site, control, dice, options, say);
+  const operator = operatorOf(site);
+  const scene = { site, control, operator, say };
+  const storm = await runStorm(scene, dice, options);
   say('The storm is over: everything is started again, and no fault is left');
   await site.heal();
   const restartedAtMs = Date.now();
   await control.clearFaults();
   await decideLeftovers(control, dice.forkFor('leftovers'));
   await untilAllReady(site);
-  const recoveryMs = await recover(site, control, restartedAtMs, say);
+  const recoveryMs = await recover(scene, restartedAtMs);
   // A key that was never answered may be admitted only now.
   const asks = await askAgain(site, storm.asks);
-  if (recoveryMs !== null) await recover(site, control, Date.now(), say);
+  const decisions = await clearUp(scene, dice);
   const stories = await readBooks(site.databaseUrl, control);
+  const { trips } = operator;
   return {
     storm,
     stories,
     recoveryMs,
+    trips,
+    decisions,
     discrepancies: [
-      ...stories.flatMap((story) => comparePayment(story, false)),
+      ...stories.flatMap((story) => comparePayment(story)),
+      ...compareTrips(trips, stories),
+      ...compareDecisions(decisions, stories),
       ...compareAnswers(asks, refundsOf(stories), touched(stories, storm)),
       ...checkTrails(await readTrail(site.databaseUrl)),
       ...strange(storm),
@@ -57,6 +72,36 @@ export async function runLab(
   };
 }
 
+/** Reconciles, has reviews ended by a person, and reconciles again: what a person answered is not asked once more. */
+async function clearUp(scene: Scene, dice: Dice): Promise<readonly Decision[]> {
+  const { site, control, operator } = scene;
+  await recover(scene, Date.now());
+  await untilNothingIsDue(control);
+  await operator.reconcile();
+  await recover(scene, Date.now());
+  const stories = await readBooks(site.databaseUrl, control);
+  const decisions = await operator.resolveSome(stories, dice.forkFor('decisions'));
+  await recover(scene, Date.now());
+  await operator.reconcile();
+  await recover(scene, Date.now());
+  return decisions;
+}
+
+/** What the simulators still have in mind has happened. */
+async function untilNothingIsDue(control: Control): Promise<void> {
+  await retried(async () => {
+    const [{ refunds }, calls] = await Promise.all([control.books(), control.struckCalls()]);
+    const isLate = calls.some(
+      ({ fault, atMs }) => fault?.name === 'late_effect' && atMs + fault.ms + LATE_BY_MS > Date.now(),
+    );
+    const isDue = refunds.some(
+      ({ due, afterwards, status }) => due ?? (status === 'succeeded' && afterwards),
+    );
+    if (isLate || isDue) throw new Error('the simulators never came to rest');
+  }, RECOVERY_MS_MAX);
+}
+
+const LATE_BY_MS = 500;
 const RECOVERY_MS_MAX = 90_000;
 const LOOK_EVERY_MS = 500;
 const PROGRESS_EVERY_LOOKS = 10;
@@ -72,13 +117,9 @@ async function decideLeftovers(control: Control, dice: Dice): Promise<void> {
   }
 }
 
-async function recover(
-  site: Site,
-  control: Control,
-  sinceMs: number,
-  say: (line: string) => void,
-): Promise<number | null> {
+async function recover({ site, control, operator, say }: Scene, sinceMs: number): Promise<number | null> {
   for (let look = 0; ; look += 1) {
+    await operator.resumeTripped();
     const stories = await readBooks(site.databaseUrl, control);
     const open = stories.flatMap((story) => story.refunds.filter((refund) => isDecidable(story, refund)));
     if (open.length === 0) return Date.now() - sinceMs;

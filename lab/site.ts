@@ -28,6 +28,7 @@ export interface Site {
   /** The control API of the simulators. */
   readonly controlOrigin: string;
   readonly databaseUrl: string;
+  readonly temporalAddress: string;
   /** API keys of two people. */
   readonly keys: { readonly requester: string; readonly operator: string };
   /** postgres, temporal, simulators, api-1 …, worker-1 … */
@@ -133,6 +134,9 @@ function siteOf(options: SiteOptions, seats: Map<string, Seat>): Site {
     get databaseUrl() {
       return seatOf('postgres').address;
     },
+    get temporalAddress() {
+      return seatOf('temporal').address;
+    },
     keys: { requester: '', operator: '' },
     get names() {
       return [...seats.keys()];
@@ -172,9 +176,15 @@ function siteOf(options: SiteOptions, seats: Map<string, Seat>): Site {
       await Promise.all([...seats.keys()].map((name) => site.start(name)));
     },
     wipeTemporal: async () => {
-      await seatOf('temporal').stop();
-      rmSync(join(options.dataDir, 'temporal'), { recursive: true, force: true });
-      await site.start('temporal');
+      const wipe = async (): Promise<void> => {
+        await seatOf('temporal').stop();
+        rmSync(join(options.dataDir, 'temporal'), { recursive: true, force: true });
+        await startSeat('temporal');
+      };
+      // Whoever starts it meanwhile waits for this start.
+      const wiped = wipe().finally(() => starting.delete('temporal'));
+      starting.set('temporal', wiped);
+      await wiped;
     },
     close: async () => {
       closing = true;

@@ -7,6 +7,8 @@ import type { AskStory, Told } from './comparison.js';
 import type { Control } from './control.js';
 import type { Dice } from './dice.js';
 import { disturb } from './disturbances.js';
+import { loseWorkflows, type Losses } from './losses.js';
+import type { Operator } from './operator.js';
 import type { Site } from './site.js';
 import { troubleForRead, troubleForSubmit, troubleForToken, WITH_TOKENS } from './troubles.js';
 
@@ -14,6 +16,15 @@ export interface StormOptions {
   readonly refunds: number;
   /** 0: nobody is killed. */
   readonly killEveryMs: number;
+  /** Whether workflows are terminated, and Temporal's database is wiped: the sweep that finds that comes every minute. */
+  readonly losesWorkflows: boolean;
+}
+
+export interface Scene {
+  readonly site: Site;
+  readonly control: Control;
+  readonly operator: Operator;
+  readonly say: (line: string) => void;
 }
 
 export interface StormReport {
@@ -25,6 +36,7 @@ export interface StormReport {
   /** By "operation name". */
   readonly faults: ReadonlyMap<string, number>;
   readonly disturbances: ReadonlyMap<string, number>;
+  readonly losses: Losses | null;
   readonly webhooks: { sent: number; accepted: number; forged: number; forgedAccepted: number };
   readonly panelRefunds: number;
   readonly repeats: number;
@@ -32,13 +44,8 @@ export interface StormReport {
 }
 
 /** Refunds in every shape, while providers and processes fail. What it does is the seed's; what comes of it is not. */
-export async function runStorm(
-  site: Site,
-  control: Control,
-  dice: Dice,
-  options: StormOptions,
-  say: (line: string) => void,
-): Promise<StormReport> {
+export async function runStorm(scene: Scene, dice: Dice, options: StormOptions): Promise<StormReport> {
+  const { site, control, operator, say } = scene;
   const startedAtMs = Date.now();
   const plans = planPayments(dice.forkFor('plans'), options.refunds);
   const calmAtMs = startedAtMs + options.refunds * PACE_MS;
@@ -55,6 +62,13 @@ export async function runStorm(
   };
   const disturbances =
     options.killEveryMs > 0 ? disturb(site, dice.forkFor('kills'), options.killEveryMs, say) : null;
+  const losing = options.losesWorkflows
+    ? loseWorkflows(site, dice.forkFor('losses'), (calmAtMs - startedAtMs) / 2)
+    : Promise.resolve(null);
+  // Awaited when the storm is over.
+  losing.catch(() => undefined);
+  const onCall = new AbortController();
+  const resuming = operator.keepResuming(onCall.signal);
   const progress = setInterval(() => {
     const answered = storm.asks.filter(({ answers }) => answers.length > 0).length;
     const kills = [...(disturbances?.counts.values() ?? [])].reduce((sum, count) => sum + count, 0);
@@ -70,11 +84,14 @@ export async function runStorm(
     );
   } finally {
     clearInterval(progress);
+    onCall.abort();
+    await resuming;
     await disturbances?.stop();
   }
   return {
     ...storm,
     disturbances: disturbances?.counts ?? new Map(),
+    losses: await losing,
     repeats: storm.client.unanswered(),
     lastedMs: Date.now() - startedAtMs,
   };

@@ -2,7 +2,7 @@ import type { LabReport } from './lab.js';
 
 /** What a person wants to know of a run, line by line; every discrepancy in full. */
 export function summarise(
-  { storm, stories, recoveryMs, discrepancies }: LabReport,
+  { storm, stories, recoveryMs, trips, decisions, discrepancies }: LabReport,
   command: string,
 ): string[] {
   const refunds = stories.flatMap(({ provider, refunds }) =>
@@ -18,11 +18,19 @@ export function summarise(
     const moneyOf = (origin: string): string =>
       reais(sum(shown.filter((entry) => entry.origin === origin && entry.status === 'succeeded')));
     return [
-      ...[name, own.length, count('succeeded'), count('failed'), count('review'), count('pending')],
+      ...[
+        name,
+        own.length,
+        count('succeeded'),
+        count('failed'),
+        count('reversed'),
+        count('review'),
+        count('pending'),
+      ],
       ...[reais(sum(own.filter(({ money }) => money === 'refunded'))), moneyOf('api'), moneyOf('panel')],
     ].map(String);
   });
-  const heading = ['provider', 'refunds', 'succeeded', 'failed', 'review', 'pending'];
+  const heading = ['provider', 'refunds', 'succeeded', 'failed', 'reversed', 'review', 'pending'];
   const money = ['ledger refunded', 'provider refunded', 'by panel'];
   return [
     ...table([[...heading, ...money], ...rows]),
@@ -30,9 +38,11 @@ export function summarise(
     ...reviews(refunds),
     `Clients: ${storm.asks.length} keys, ${storm.repeats} requests repeated after a 503 or a broken connection`,
     `Kills: ${counts(storm.disturbances)}`,
+    ...lost(storm.losses),
     `Faults: ${total(storm.faults)} in all; ${counts(storm.faults)}`,
     `Webhooks besides the providers' own: ${storm.webhooks.sent} sent, ${storm.webhooks.accepted} answered 200; ${storm.webhooks.forged} forged, ${storm.webhooks.forgedAccepted} of them taken`,
     `Panel refunds: ${storm.panelRefunds}`,
+    `Kill switch: pulled by the service and released ${trips.length} times; reviews ended by an operator: ${counts(countBy(decisions.map(({ outcome }) => outcome)))}`,
     `The storm lasted ${(storm.lastedMs / 1000).toFixed(1)} s; the backlog was gone ${
       recoveryMs === null ? 'NEVER' : `${(recoveryMs / 1000).toFixed(1)} s`
     } after the last restart`,
@@ -44,12 +54,22 @@ export function summarise(
 }
 
 function reviews(refunds: readonly { status: string; reason: string | null }[]): string[] {
-  const byReason = new Map<string, number>();
-  for (const { status, reason } of refunds) {
-    if (status !== 'review' || reason === null) continue;
-    byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
-  }
-  return [...byReason].map(([reason, count]) => `In review: ${count} × ${reason}`);
+  const reasons = refunds.flatMap(({ status, reason }) => (status === 'review' ? (reason ?? []) : []));
+  return [...countBy(reasons)].map(([reason, count]) => `In review: ${count} × ${reason}`);
+}
+
+function lost(losses: LabReport['storm']['losses']): string[] {
+  if (!losses) return [];
+  const { terminated, orphaned, takenUpMs } = losses;
+  return [
+    `Workflows lost: ${terminated} terminated, then all wiped; the ${orphaned} refunds open then ran again after ${(takenUpMs / 1000).toFixed(1)} s`,
+  ];
+}
+
+function countBy(names: readonly string[]): Map<string, number> {
+  const counted = new Map<string, number>();
+  for (const name of names) counted.set(name, (counted.get(name) ?? 0) + 1);
+  return counted;
 }
 
 function counts(of: ReadonlyMap<string, number>): string {

@@ -53,13 +53,16 @@ const FATES: readonly [Make, ...Make[]] = [
   () => ({ operation: 'submit', name: 'never_confirms' }),
   () => ({ operation: 'submit', name: 'reject_later' }),
   () => ({ operation: 'submit', name: 'unclear' }),
+  (dice) => ({ operation: 'submit', name: 'taken_back', ms: dice.between(300, 6_000) }),
+  (dice) => ({ operation: 'submit', name: 'taken_back', ms: dice.between(300, 6_000) }),
+  () => ({ operation: 'submit', name: 'other_amount', amountMinor: 7 }),
+  (dice) => ({ operation: 'submit', name: 'vanishes', ms: dice.between(300, 6_000) }),
 ];
 
 const REFUSALS: readonly [Make, ...Make[]] = [
   (dice) => ({ operation: 'submit', name: 'insufficient_balance', times: dice.between(1, 3) }),
   () => ({ operation: 'submit', name: 'declined' }),
   () => ({ operation: 'submit', name: 'refused_after_effect' }),
-  () => ({ operation: 'submit', name: 'other_amount', amountMinor: 7 }),
   // Later than that: written off, perhaps sent again. A person must hear of it.
   (dice) => ({
     ...{ operation: 'submit', name: 'late_effect' },

@@ -67,6 +67,9 @@ ALTER TABLE provider_attempts ADD CONSTRAINT provider_attempts_conclusion_check
 ALTER TABLE provider_attempts ADD COLUMN doubts jsonb NOT NULL DEFAULT '[]';
 CREATE INDEX provider_attempts_doubted ON provider_attempts (payment_id) WHERE doubts <> '[]';
 
+-- A complete reading by which less moved without us than is believed: another one, a quiet time later, decides.
+ALTER TABLE payments ADD COLUMN external_doubt jsonb;
+
 ALTER TABLE webhook_inbox ADD COLUMN matched_at timestamptz;
 CREATE INDEX webhook_inbox_unmatched ON webhook_inbox (provider, provider_payment_id) WHERE matched_at IS NULL;
 
@@ -93,6 +96,7 @@ CREATE TABLE leases (
 DROP TABLE leases, reconciliations;
 DROP INDEX webhook_inbox_unmatched;
 ALTER TABLE webhook_inbox DROP COLUMN matched_at;
+ALTER TABLE payments DROP COLUMN external_doubt;
 DROP INDEX provider_attempts_doubted;
 ALTER TABLE provider_attempts DROP COLUMN doubts;
 ALTER TABLE provider_attempts DROP CONSTRAINT provider_attempts_conclusion_check;

@@ -48,7 +48,7 @@ async function carryOut(decision: Resolution): Promise<ResolutionVerdict> {
   const resolving = await resolveRefund(door.db, {
     refundId: id,
     decision,
-    seen: { kind: 'unread', why: 'It is off.', providerOff: true },
+    seen: { kind: 'unread', why: 'It is off.', wordSuffices: true },
     bounds: { providerTimeoutMs: 1, quietMs: 1 },
     nowMs: NOW_MS,
   });

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   compareAnswers,
+  compareDecisions,
   comparePayment,
+  compareTrips,
   type AskStory,
   type DiscrepancyKind,
   type PaymentStory,
@@ -19,7 +21,7 @@ import { readTrail } from '../lab/books.js';
 import { compileService, type CompiledService } from './setup/compiled-service.js';
 
 const SEED = '20';
-const REFUNDS = 40;
+const REFUNDS = 30;
 
 describe('a small storm of faults and kills', () => {
   let compiled: CompiledService;
@@ -104,6 +106,7 @@ describe('the comparison of books finds', () => {
     money: 'reserved',
     attempts: [null],
   } as const;
+  const reversed = { status: 'reversed', money: 'released', attempts: ['declined'] } as const;
   const reviewed = { ...waiting, status: 'review', reason: 'why' } as const;
 
   function story(
@@ -132,6 +135,10 @@ describe('the comparison of books finds', () => {
     expect(comparePayment(story([{ ...done, ...released }], [], { struck: ['declined'] }))).toEqual([]);
     const undecided = [{ ...entry, status: 'pending' as const }];
     expect(comparePayment(story([{ ...done, ...waiting }], undecided))).toEqual([]);
+    const takenBack: ShownRefund = { ...entry, status: 'rejected', fates: ['taken_back'] };
+    expect(comparePayment(story([{ ...done, ...reversed }], [takenBack]))).toEqual([]);
+    const gone = story([{ ...done, resolved: 'succeeded' }], [{ ...entry, hidden: true }]);
+    expect(comparePayment(gone)).toEqual([]);
     const late = { struck: ['too_late_effect'] };
     const landedTwice = [entry, { ...entry, id: 'e2' }];
     expect(comparePayment(story([{ ...done, ...reviewed }], landedTwice, late))).toEqual([]);
@@ -183,6 +190,25 @@ describe('the comparison of books finds', () => {
       'money_without_refund',
       story([{ ...done, providerRefundId: 'e1' }], [{ ...entry, origin: 'panel' }]),
     ],
+    [
+      'money that is not shown any more',
+      'succeeded_without_money',
+      story([done], [{ ...entry, hidden: true }]),
+    ],
+    ['a reversal that nobody made', 'failed_without_reason', story([{ ...done, ...reversed }], [])],
+    [
+      'money that nobody counted',
+      'wrong_sum',
+      story([done], [entry, { ...entry, id: 'e2', amountMinor: 50, origin: 'panel' }]),
+    ],
+    [
+      'money of nobody that is counted',
+      'wrong_sum',
+      story([done], [entry], {
+        struck: ['other_amount'],
+        ledger: { refundedMinor: 700, reservedMinor: 0, externalMinor: 50 },
+      }),
+    ],
     ['a refund that is stuck', 'stuck', story([{ ...done, ...waiting }], [entry])],
     ['a refund that waits for nobody', 'stuck', story([{ ...done, ...waiting, reason: 'queued' }], [])],
     ['a review without a reason', 'review_without_reason', story([{ ...done, ...reviewed }], [entry])],
@@ -204,6 +230,30 @@ describe('the comparison of books finds', () => {
   ];
   it.each(CASES)('%s', (_, kind, payment) => {
     expect(comparePayment(payment).map((each) => each.kind)).toContain(kind);
+  });
+
+  it('a provider that was stopped, and nobody shows why', () => {
+    const trip = { provider: 'efi', by: 'estorno', why: 'Refund rfd_1: another amount.' };
+    const booked = story([done], [{ ...entry, fates: ['other_amount'] }]);
+    expect(compareTrips([trip], [booked])).toEqual([]);
+    const kinds = (stories: readonly PaymentStory[], by: string) =>
+      compareTrips([{ ...trip, by }], stories).map(({ kind }) => kind);
+    expect(kinds([story([done], [entry])], 'estorno')).toEqual(['stopped_without_reason']);
+    expect(kinds([booked], 'otto')).toEqual(['stopped_without_reason']);
+  });
+
+  it('a decision that was refused, or does not hold', () => {
+    const decision = { refundId: 'rfd_1', outcome: 'succeeded', refusal: '' } as const;
+    const kept = story([{ ...done, resolved: 'succeeded' }], [entry]);
+    expect(compareDecisions([decision, { ...decision, outcome: 'resend' }], [kept])).toEqual([]);
+    const lost = [
+      { ...decision, refusal: '409' },
+      { ...decision, outcome: 'failed' as const },
+    ];
+    expect(compareDecisions(lost, [kept]).map(({ kind }) => kind)).toEqual([
+      'decision_lost',
+      'decision_lost',
+    ]);
   });
 
   const told = { status: 202, refundId: 'rfd_1', code: null };

@@ -180,17 +180,17 @@ describe('a refund that had succeeded', () => {
     expect(await isPaused(ledger.db, 'picpay')).toBe(true);
   });
 
-  it('goes to review with its provider paused when another amount is booked, the surplus counted as external', async () => {
+  it('goes to review with its provider paused when another amount is booked, which counts as it is', async () => {
     const paymentId = await ledger.payment({ provider: 'braspag' });
     const refundId = await succeeded(paymentId, `more-${paymentId}`);
     const shown = [shownRefund(1_300, 'succeeded', `more-${paymentId}`)];
     expect(kinds(await compare(paymentId, shown))).toEqual(['other_amount', 'external']);
     expect(await ledger.refundRow(refundId)).toMatchObject({ status: 'review', review_ends_by: 'person' });
-    expect(await money(paymentId)).toEqual([1_000, 0, 300]);
+    expect(await money(paymentId)).toEqual([0, 0, 1_300]);
     expect(await isPaused(ledger.db, 'braspag')).toBe(true);
     expect(await isPaused(ledger.db, 'efi')).toBe(false);
     expect(kinds(await compare(paymentId, shown, LATER_MS + QUIET_MS))).toEqual([]);
-    expect(await money(paymentId)).toEqual([1_000, 0, 300]);
+    expect(await money(paymentId)).toEqual([0, 0, 1_300]);
   });
 
   it('of two equal ones without ids, neither is reversed where one shows as negative: a person looks', async () => {

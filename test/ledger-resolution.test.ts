@@ -35,8 +35,8 @@ afterEach(async () => {
 });
 
 const LATER_MS = START_MS + 3_600_000;
-const OFF: ResolutionAsk['seen'] = { kind: 'unread', why: 'The provider is not enabled.', providerOff: true };
-const DOWN: ResolutionAsk['seen'] = { kind: 'unread', why: 'It is down.', providerOff: false };
+const OFF: ResolutionAsk['seen'] = { kind: 'unread', why: 'The provider is not enabled.', wordSuffices: true };
+const DOWN: ResolutionAsk['seen'] = { kind: 'unread', why: 'It is down.', wordSuffices: false };
 const OURS = shownRefund(1_000);
 const TWINS = [OURS, shownRefund(1_000)];
 

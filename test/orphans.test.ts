@@ -129,6 +129,22 @@ describe('a refund whose run is gone', () => {
     expect((await handle.describe()).runId).toBe(runId);
   }, 30_000);
 
+  it('is taken up where its run goes on in name alone: every workflow task fails', async () => {
+    const payment = await registerPayment(service, 'efi', 2_000);
+    await service.simulators.inject('efi', { operation: 'submit', name: 'confirm_delay', ms: 1_000 });
+    const id = await askFor(payment.id, 'stuck');
+    await refundWhen(service, id, () => shownAt('efi', payment.providerPaymentId).length > 0);
+    const workflowId = refundWorkflowId(id);
+    await service.client.workflow.getHandle(workflowId).terminate('a test');
+    // No workflow can begin with that.
+    await service.client.workflow.start('refund', { workflowId, taskQueue: 'estorno', args: [null] });
+    const { runId } = await runOf(id);
+
+    expect(await sweepUntilFinal(id)).toMatchObject({ status: 'succeeded' });
+    expect((await runOf(id)).runId).not.toBe(runId);
+    expectOneRefund('efi', payment.providerPaymentId);
+  }, 60_000);
+
   it('is taken up by the ledger alone after Temporal lost everything that it knew', async () => {
     const open = await Promise.all(
       (['efi', 'braspag', 'pagou'] as const).map(async (provider) => {
@@ -175,7 +191,7 @@ describe('a refund whose run is gone', () => {
   /** Visibility may still show a run that has just been ended: the next sweep sees it. */
   async function sweepUntilFinal(id: string): Promise<AnswerBody> {
     for (;;) {
-      await resumeOrphans(service.db, service.client);
+      await resumeOrphans(service.db, service.client, { stuckAfterMs: 0 });
       try {
         return await refundWhen(service, id, isFinal, 1_500);
       } catch (error) {

@@ -29,7 +29,15 @@ afterAll(() => scene.close());
 const newProvider = (): string => `provider-${(named += 1)}`;
 
 const ask = (provider: string, operation: Operation, nowMs: number, more: Partial<Asking> = {}) =>
-  mayCall(scene.db, { provider, operation, nowMs, probeMs: PROBE_MS, retryMaxMs: RETRY_MAX_MS, ...more });
+  mayCall(scene.db, {
+    provider,
+    operation,
+    nowMs,
+    mayProbe: true,
+    probeMs: PROBE_MS,
+    retryMaxMs: RETRY_MAX_MS,
+    ...more,
+  });
 const report = (permit: Permit, kind: 'answered' | 'failed', nowMs: number) =>
   reportCall(scene.db, permit, { kind }, { retryMaxMs: RETRY_MAX_MS, nowMs });
 
@@ -194,14 +202,24 @@ describe('refunds that waited for a provider', () => {
     expect((await askFor(inOrder[4]!, provider, upMs + 2_500)).kind).toBe('open');
   });
 
-  it('let the first in line make the probe', async () => {
+  it('let another one make each probe: one bad payment would fail every one of them', async () => {
     const provider = newProvider();
     const inOrder = await park(provider, 3);
     const dueMs = await openBreaker(provider, 'read');
     expect(await dueParked(scene.db, provider, dueMs - 1, 100)).toEqual([]);
-    expect(await dueParked(scene.db, provider, dueMs, 100)).toEqual(inOrder.slice(0, 1));
-    expect(await askFor(inOrder[2]!, provider, dueMs)).toMatchObject({ why: 'turn' });
-    expect((await askFor(inOrder[0]!, provider, dueMs)).kind).toBe('open');
+    const probers = new Set<string>();
+    for (let failedProbes = 0; failedProbes < 20; failedProbes += 1) {
+      await scene.db
+        .updateTable('breakers')
+        .set({ failed_probes: failedProbes })
+        .where('provider', '=', provider)
+        .execute();
+      const [prober, ...more] = await dueParked(scene.db, provider, dueMs, 100);
+      expect(more).toEqual([]);
+      probers.add(prober!);
+    }
+    expect([...probers].sort()).toEqual([...inOrder].sort());
+    expect((await askFor(inOrder[2]!, provider, dueMs)).kind).toBe('open');
   });
 
   it('are not held up by the line when they did not wait in it, or long after', async () => {

@@ -206,6 +206,17 @@ describe('PicPay on the wire', () => {
     },
   );
 
+  it('calls a payment out of reach, and not unknown, where another’s token does not find it', async () => {
+    const reads = async () => picpay().readPayment(request({ paymentId: 'pay_1' }).payment, signal);
+    answers = (line, body) => {
+      if (!line.includes('token')) return { status: 404, body: '{"message":"Transaction not found"}' };
+      return body.includes('void') ? { status: 400, body: '{"error":"invalid_grant"}' } : TOKEN;
+    };
+    expect(await reads()).toMatchObject({ kind: 'notFound' });
+    stored.set('pay_1', 'void');
+    expect(await reads()).toMatchObject({ kind: 'unavailable', reason: 'authorization_required' });
+  });
+
   it('waits where the payment’s own token can’t be renewed now: its user’s comes first', async () => {
     stored.set('pay_1', 'own-1');
     answers = () => ({ status: 503 });

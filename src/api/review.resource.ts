@@ -47,14 +47,14 @@ type Seen = { readonly reading: AttemptSnapshot; readonly onlyOneRefund: boolean
 
 async function readNow(deps: ApiDeps, { payment }: Review): Promise<Seen> {
   const provider = deps.providers.get(payment.provider)?.provider;
-  if (!provider) return { kind: 'unread', why: 'The provider is not enabled.', providerOff: true };
+  if (!provider) return { kind: 'unread', why: 'The provider is not enabled.', wordSuffices: true };
   const readAtMs = deps.nowMs();
   const read = await readPaymentWithin(provider, referenceOf(paymentFromRow(payment)), READ_WITHIN_MS);
   if (read.kind === 'found') {
     const onlyOneRefund = provider.capabilities.partials !== 'many';
     return { reading: { ...read.snapshot, readAtMs }, onlyOneRefund };
   }
-  return { kind: 'unread', why: `The provider could not be read: ${read.detail}`, providerOff: false };
+  return { kind: 'unread', why: `The provider could not be read: ${read.detail}`, wordSuffices: false };
 }
 
 function kindOf({ refund, attempts }: Review, endsBy: 'provider' | 'person') {

@@ -65,7 +65,8 @@ export function afterCall(
       };
     case 'limited': {
       const untilMs = nowMs + Math.min(result.retryAfterMs, retryMaxMs);
-      const holdUntilMs = Math.max(before.holdUntilMs ?? 0, untilMs);
+      const known = Math.min(before.holdUntilMs ?? 0, nowMs + retryMaxMs);
+      const holdUntilMs = Math.max(known, untilMs);
       return { ...before, holdUntilMs, probeAtMs: isOpen && probe ? untilMs : before.probeAtMs };
     }
     case 'failed':

@@ -84,7 +84,12 @@ export type Match =
   /** The reading can't be used, a later one may: cut, or older than the one before the call. */
   | { readonly kind: 'incomplete'; readonly why: string }
   /** The reading is good and yet does not say which entry is ours: a person must look. */
-  | { readonly kind: 'cannotTell'; readonly why: string }
+  | {
+      readonly kind: 'cannotTell';
+      readonly why: string;
+      /** The only new entry, of another amount: if ours was booked, it was booked as that. */
+      readonly instead?: ProviderRefund;
+    }
   /** The provider booked another amount under our refund's id. */
   | { readonly kind: 'otherAmount'; readonly refund: ProviderRefund };
 
@@ -224,7 +229,8 @@ function findBeside(attempt: AttemptView, now: PaymentSnapshot, others: OtherRef
     const movesMoney = [only, ...rivals].every(({ status }) => status !== 'rejected');
     // Where one refund a payment is the rule and ours was accepted, the one that moves money is ours whatever it says.
     if (attempt.accepted && attempt.onlyOneRefund && movesMoney) return { kind: 'otherAmount', refund: only };
-    return { kind: 'cannotTell', why: 'a new refund of another amount appeared since the call' };
+    const why = 'a new refund of another amount appeared since the call';
+    return { kind: 'cannotTell', why, ...(movesMoney ? { instead: only } : {}) };
   }
   const refund = leastDecided(only, rivals);
   if (!refund) {

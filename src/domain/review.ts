@@ -14,7 +14,7 @@ export type Shown =
   | { readonly kind: 'cannotTell'; readonly why: string; readonly providerStatus: string | null }
   /** Cut, or older than what is known. */
   | { readonly kind: 'incomplete' }
-  | { readonly kind: 'unread'; readonly why: string; readonly providerOff: boolean };
+  | { readonly kind: 'unread'; readonly why: string; readonly wordSuffices: boolean };
 
 export interface ReviewFacts {
   readonly shown: Shown;
@@ -75,7 +75,7 @@ function judgeSucceeded({ shown, landed, settled, open, otherAmount, fits }: Rev
     case 'incomplete':
       return landed ? unreadable(wordsFor(shown)) : ALLOWED;
     case 'unread':
-      return shown.providerOff && !landed ? ALLOWED : unreadable(shown.why);
+      return shown.wordSuffices && !landed ? ALLOWED : unreadable(shown.why);
     default:
       return assertNever(shown);
   }
@@ -90,7 +90,9 @@ function judgeSettled(shown: Shown, allowing: readonly Shown['kind'][]): Judgeme
 function judgeFailed(facts: ReviewFacts): Judgement {
   const { shown, landed, settled, open, otherAmount, underWayUntil } = facts;
   if (settled) return judgeSettled(shown, ['absent', 'rejected']);
-  if (landed) return contradicted('It landed at the provider.');
+  // What has no room in the payment stays counted as moved outside: nothing else can be said of it.
+  const isOutside = !facts.reserved && !facts.fits;
+  if (landed) return isOutside ? ALLOWED : contradicted('It landed at the provider.');
   if (otherAmount && !open) return ALLOWED;
   switch (shown.kind) {
     case 'landed':
@@ -99,7 +101,7 @@ function judgeFailed(facts: ReviewFacts): Judgement {
     case 'incomplete':
       return unreadable(wordsFor(shown));
     case 'unread':
-      if (!shown.providerOff) return unreadable(shown.why);
+      if (!shown.wordSuffices) return unreadable(shown.why);
       break;
     case 'rejected':
     case 'absent':

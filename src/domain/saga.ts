@@ -81,11 +81,13 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
   }
 }
 
-/** Never towards a fresh submit: a look first, which also tells where nothing was ever sent. */
+/** Never towards a fresh submit: the same key again, or a look, which also tells where nothing was ever sent. */
 function resume(before: SagaState, seen: Extract<Observation, { kind: 'resumed' }>, nowMs: number): Decision {
   const { terms, attempt, firstSentAtMs, resends } = seen;
   const state: SagaState = { ...before, terms, attempt, firstSentAtMs, resends };
-  return look(enter(state, seen.inReview ? 'review' : 'resolving', nowMs));
+  if (seen.inReview) return look(enter(state, 'review', nowMs));
+  const resolving = enter(state, 'resolving', nowMs);
+  return mayRepeat(resolving, nowMs) ? repeat(resolving) : look(resolving);
 }
 
 /** Towards a new attempt: the lane first, where there is one. */
@@ -166,6 +168,8 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
         `The provider shows the status ${result.providerStatus}, which no document lists.`,
       );
     case 'cannotTell':
+      // The key knows which of them is ours.
+      return mayRepeat(state, nowMs) ? pauseBeforeLook(state, nowMs, null) : review(state, result.why);
     case 'otherAmount':
       return review(state, result.why);
     case 'unavailable':
@@ -234,7 +238,7 @@ function afterPause(state: SagaState, nowMs: number): Decision {
       if (overdue(state, nowMs, termsOf(state).unknownReviewAfterMs)) {
         return review(state, 'The outcome stayed unclear for as long as the policy allows.');
       }
-      if (mayRepeat(state, nowMs)) return { state, step: { kind: 'submit', attempt: state.attempt } };
+      if (mayRepeat(state, nowMs)) return repeat(state);
       return look(state);
     case 'confirming':
       if (overdue(state, nowMs, termsOf(state).processingReviewAfterMs)) {
@@ -332,6 +336,11 @@ function mayRepeat(state: SagaState, nowMs: number): boolean {
     nowMs < state.firstSentAtMs + REPEAT_FOR_MS &&
     !windowClosed(state, nowMs)
   );
+}
+
+/** Under its own key, which makes one refund of however many sendings. */
+function repeat(state: SagaState): Decision {
+  return { state, step: { kind: 'submit', attempt: state.attempt } };
 }
 
 function look(state: SagaState): Decision {

@@ -120,10 +120,12 @@ const BIND_FAILS_WITHIN_MS = 3_000;
 const STOP_TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 25;
 
-// The defaults poll the only shard 20 times a second, which costs 50 ms a workflow task.
+// The defaults poll the only shard 20 times a second, which costs 50 ms a workflow task, and let a task that failed while
+// workers died wait for minutes.
 const FAST_ENOUGH_FOR_ONE_SHARD = {
   'history.transferProcessorMaxPollRPS': '2000',
   'history.timerProcessorMaxPollRPS': '2000',
+  'history.workflowTaskRetryMaxInterval': '"5s"',
 };
 
 async function choosePlace(options: TemporalOptions): Promise<TemporalPlace> {

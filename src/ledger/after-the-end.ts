@@ -40,7 +40,9 @@ export async function judgeSettled(trx: LedgerTransaction, read: PaymentReading)
       knownRejected: knownRejected(attempt, attempts),
       anotherIsOpen: standing.open.length > 0,
     });
-    const judged = await judge(trx, one, sight, read, standing);
+    // What stands in the place of one refund can't stand in another's as well.
+    const isTaken = differences.some(({ kind }) => kind === 'other_amount');
+    const judged = await judge(trx, one, sight, { ...read, isTaken }, standing);
     if (judged.difference) differences.push(judged.difference);
     if (judged.decidableAtMs !== null) decidableAtMs.push(judged.decidableAtMs);
   }
@@ -107,6 +109,9 @@ function knownRejected(attempt: AttemptRow, attempts: readonly AttemptRow[]): nu
   return Math.max(before.length, declined.length);
 }
 
+/** With whether a strange entry in it has been taken for one of the refunds already. */
+type JudgedReading = PaymentReading & { readonly isTaken: boolean };
+
 interface Judged {
   readonly difference: Difference | null;
   readonly decidableAtMs: number | null;
@@ -118,7 +123,7 @@ async function judge(
   trx: LedgerTransaction,
   settled: Settled,
   sight: LandedSight,
-  read: PaymentReading,
+  read: JudgedReading,
   standing: Standing,
 ): Promise<Judged> {
   // Only an explicit word speaks against a person's: what is not shown as it should be was known then.
@@ -127,7 +132,7 @@ async function judge(
     case 'cannotTell':
       return NOTHING;
     case 'otherAmount':
-      return over(await bookOtherAmount(trx, settled, sight.shown, read, { isOurs: true }));
+      return over(await bookOtherAmount(trx, settled, sight.shown, read));
     case 'asItWas':
       return weigh(trx, settled, null, read, standing);
     case 'negative':
@@ -142,7 +147,7 @@ async function weigh(
   trx: LedgerTransaction,
   settled: Settled,
   seen: Doubt | null,
-  read: PaymentReading,
+  read: JudgedReading,
   standing: Standing,
 ): Promise<Judged> {
   const { attempt, refund } = settled;
@@ -167,10 +172,12 @@ async function weigh(
     case 'reversed':
       return over(await reverse(trx, settled, doubts, read));
     case 'disappeared': {
-      const instead = shownInstead(attempt.snapshot.refunds, read.reading, standing.landed);
+      const instead = read.isTaken
+        ? null
+        : shownInstead(attempt.snapshot.refunds, read.reading, standing.landed);
       return over(
         instead
-          ? await bookOtherAmount(trx, settled, instead, read, { isOurs: false })
+          ? await bookOtherAmount(trx, settled, instead, read)
           : await askAboutDisappeared(trx, settled, doubts, read),
       );
     }
@@ -227,29 +234,23 @@ async function askAboutDisappeared(
   return difference('disappeared', refund, why);
 }
 
-/**
- * What is shown counts as it is. Under our own id ours stays counted, and the surplus is external; an entry that stands
- * in the place of ours is external as a whole, and ours no longer counts. The caller books the external part.
- */
+/** What is shown counts as it is, as external, which the caller books; the refund as it was asked for no longer does. */
 async function bookOtherAmount(
   trx: LedgerTransaction,
   { refund, attempt }: Settled,
   shown: ProviderRefund,
   { nowMs }: PaymentReading,
-  { isOurs }: { isOurs: boolean },
 ): Promise<Difference> {
   const why = `The provider shows ${shown.amountMinor} for this refund, asked were ${attempt.amount_minor}.`;
-  if (!isOurs) {
-    await updateAttempt(trx, attempt, { conclusion: 'other_amount', concluded_at: new Date(nowMs) });
-    await giveBack(trx, refund, nowMs);
-  }
+  await updateAttempt(trx, attempt, { conclusion: 'other_amount', concluded_at: new Date(nowMs) });
+  await giveBack(trx, refund, nowMs);
   await transition(
     trx,
     refund,
     { status: 'review', reviewReason: why, endsBy: 'person' },
     { type: 'other_amount_seen', data: { shown, attempt: attempt.number } },
     nowMs,
-    isOurs ? {} : { money: 'released' },
+    { money: 'released' },
   );
   await pauseProvider(trx, {
     provider: refund.provider,

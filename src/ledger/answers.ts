@@ -110,7 +110,7 @@ async function applyAnswer(
  * not carried out. A slower or repeated call takes nothing from that, unless it says that the money went back.
  */
 function outranked(attempt: AttemptRow, outcome: SubmitOutcome): boolean {
-  if (attempt.conclusion === 'landed') return true;
+  if (attempt.conclusion === 'landed' || attempt.conclusion === 'other_amount') return true;
   if (outcome.kind === 'done') return false;
   if (attempt.conclusion === 'declined' && attempt.matched_by !== null) return true;
   return attempt.answer?.kind === 'accepted' && outcome.kind !== 'accepted';
@@ -224,7 +224,8 @@ export function standingResult(attempt: AttemptRow): SubmitResult {
         : {
             kind: 'unknown',
             attempt: number,
-            firstSentAtMs: attempt.claimed_at.getTime(),
+            // What is proven absent is not repeated under its key: the next look tells.
+            firstSentAtMs: attempt.conclusion === 'absent' ? 0 : attempt.claimed_at.getTime(),
             resendAfterMs: attempt.resend_after?.getTime() ?? null,
           };
     default:

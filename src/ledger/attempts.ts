@@ -7,6 +7,7 @@ import type { FailureReason } from '../domain/refund.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
 import { paymentFromRow } from './payment-row.js';
 import { holdsLane } from './lanes.js';
+import { isPaused } from './provider-switches.js';
 import { lockRefund, transition, type PaymentRow, type RefundRow } from './refunds.js';
 import { bookExternal, showsLess, standingOf, type FullStanding, type Standing } from './standing.js';
 import { storable } from './storable-text.js';
@@ -39,6 +40,8 @@ export type ClaimOutcome =
   /** The reading lacks what has settled here, was cut, or speaks of a status that no document lists. */
   | { readonly kind: 'unusableReading'; readonly why: string }
   | { readonly kind: 'laneLost' }
+  /** The kill switch was thrown while the provider was being read. */
+  | { readonly kind: 'paused' }
   | { readonly kind: 'ineligible'; readonly code: FailureReason; readonly detail: string }
   | { readonly kind: 'refundClosed' };
 
@@ -66,6 +69,8 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
       return { kind: 'laneLost' };
     }
 
+    if (await isPaused(trx, refund.provider)) return { kind: 'paused' };
+
     const unusable = whyUnusable(claim.reading, standing, payment.external_minor);
     if (unusable) return { kind: 'unusableReading', why: unusable };
     const booked = await bookExternal(trx, payment, standing, {
@@ -91,6 +96,7 @@ export async function noteRepeat(
     // The lock keeps an answer to the sending before from being judged as if there were no repeat.
     const { refund } = await lockRefund(trx, repeat.refundId);
     if (refund.status !== 'pending' || refund.attempt !== repeat.number) return false;
+    if (await isPaused(trx, refund.provider)) return false;
     const noted = await trx
       .updateTable('provider_attempts')
       .set((set) => ({

@@ -5,6 +5,7 @@ import type { AbsentRead } from '../domain/absence.js';
 import type { Evidence, FailureReason, PendingReason, RefundReason, RefundStatus } from '../domain/refund.js';
 import type { PaymentMethod } from '../domain/payment.js';
 import type { AttemptSnapshot } from './attempts.js';
+import type { ExternalDoubt } from './standing.js';
 import type { BrokenRule } from '../domain/eligibility.js';
 import type { Doubt } from '../domain/reversal.js';
 
@@ -31,6 +32,7 @@ export interface Schema {
     external_minor: Generated<number>;
     settled_at: Date | null;
     external_read_at: Generated<Date | null>;
+    external_doubt: ColumnType<ExternalDoubt | null, string | null | undefined, string | null>;
     created_by: string;
     created_at: Date;
   };

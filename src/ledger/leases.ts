@@ -18,7 +18,12 @@ export async function holdLease(
         .column('name')
         .doUpdateSet({ holder, until })
         .where((where) =>
-          where.or([where('leases.holder', '=', holder), where('leases.until', '<', new Date(lease.nowMs))]),
+          where.or([
+            where('leases.holder', '=', holder),
+            where('leases.until', '<', new Date(lease.nowMs)),
+            // Nobody holds it for so long: a clock was wrong.
+            where('leases.until', '>', new Date(lease.nowMs + 2 * lease.forMs)),
+          ]),
         ),
     )
     .returning('name')

@@ -26,8 +26,11 @@ import {
 import type { Database, LedgerTransaction } from './database.js';
 import { pauseProvider } from './provider-switches.js';
 import { lockRefund, SERVICE_ACTOR, showPending, transition, type RefundRow } from './refunds.js';
-import { standingOf, type FullStanding } from './standing.js';
+import { standingOf, unbookOurs, type FullStanding } from './standing.js';
 import { storable } from './storable-text.js';
+
+/** In an answer that shows our refund with another amount than was asked. */
+const OTHER_AMOUNT_CODE = 'other_amount';
 
 export interface Look {
   readonly refundId: string;
@@ -174,6 +177,9 @@ async function applyMatch(
     case 'incomplete':
       return { kind: 'unavailable', retryAfterMs: null };
     case 'cannotTell':
+      if (match.instead && oursWasBooked(subject.attempt) && isQuiet(subject.attempt, look)) {
+        return applyOtherAmount(trx, subject, match.instead, look);
+      }
       return { kind: 'cannotTell', why: match.why };
     case 'otherAmount':
       return applyOtherAmount(trx, subject, match.refund, look);
@@ -191,13 +197,10 @@ export async function applyFound(
 ): Promise<LookResult> {
   const { refund, attempt } = subject;
   // A rejected entry of our amount may be another's for as long as our own may not be listed yet.
-  if (
-    shown.status === 'rejected' &&
-    matchedBy !== 'id' &&
-    look.reading.readAtMs < quietUntilMs(attempt, look)
-  ) {
+  if (shown.status === 'rejected' && matchedBy !== 'id' && !isQuiet(attempt, look)) {
     return { kind: 'processing' };
   }
+  if (shown.status !== 'rejected') await countAsOurs(trx, subject, shown, look);
   const event = {
     type: 'attempt_found',
     data: { attempt: attempt.number, shown, matched_by: matchedBy, source: look.source },
@@ -259,6 +262,7 @@ export async function applyOtherAmount(
   shown: ProviderRefund,
   look: Look,
 ): Promise<LookResult> {
+  await countAsOurs(trx, { payment }, shown, look);
   const why = `The provider booked ${shown.amountMinor} under this refund, asked were ${attempt.amount_minor}.`;
   await updateAttempt(trx, attempt, {
     provider_refund_id: shown.providerRefundId ?? attempt.provider_refund_id,
@@ -323,6 +327,27 @@ async function applyAbsent(trx: LedgerTransaction, subject: Subject, look: Look)
   }
   if (concludes && conclusion === 'declined') return { kind: 'rejected' };
   return { kind: 'absent', proven, accepted, ...quietUntil };
+}
+
+/** The provider said that it booked our refund: it must be among what is listed. */
+function oursWasBooked({ answer }: AttemptRow): boolean {
+  if (answer === null) return false;
+  return answer.kind === 'accepted' || ('error' in answer && answer.error.code === OTHER_AMOUNT_CODE);
+}
+
+function isQuiet(attempt: AttemptRow, look: Look): boolean {
+  return look.reading.readAtMs >= quietUntilMs(attempt, look);
+}
+
+/** While the attempt was written off, what it moved may have been booked as moved without us. */
+async function countAsOurs(
+  trx: LedgerTransaction,
+  { payment }: Pick<Subject, 'payment'>,
+  { amountMinor }: ProviderRefund,
+  { reading: snapshot, nowMs }: Look,
+): Promise<void> {
+  if (payment.external_minor < amountMinor) return;
+  await unbookOurs(trx, payment, await standingOf(trx, payment), amountMinor, { snapshot, nowMs });
 }
 
 /** Until when what the call did may not be listed yet. */

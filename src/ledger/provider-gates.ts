@@ -40,6 +40,8 @@ export interface Asking {
   readonly operation: Operation;
   /** Which refund would be sent: one that has waited for the provider goes in its turn. */
   readonly refund?: RefundRow;
+  /** Has the patience that a probe takes. */
+  readonly mayProbe: boolean;
   /** A probe that has not been reported within this time is given up. */
   readonly probeMs: number;
   readonly retryMaxMs: number;
@@ -54,7 +56,7 @@ export const READY_BEFORE_TURN_MS = 3_000;
 /** One read where all is well. A paused provider is still read; a submit reads first, so what shuts reads shuts it too. */
 export async function mayCall(db: Database, asking: Asking): Promise<Gate> {
   const { operation, nowMs } = asking;
-  const standing = await standingOfProvider(db, asking.provider);
+  const standing = await standingOfProvider(db, asking.provider, latestAhead(asking));
   if (operation === 'submit') {
     const { pausedAtMs } = standing;
     if (pausedAtMs !== null) return shut('paused', pausedAtMs, asking.retryMaxMs);
@@ -63,12 +65,15 @@ export async function mayCall(db: Database, asking: Asking): Promise<Gate> {
   }
   const closed = whyShut(standing[operation], nowMs);
   if (closed) return closed;
-  const outOfTurn = asking.refund ? await waitForTurn(db, asking.refund, standing, nowMs) : null;
+  const { failures, openedAtMs } = standing[operation];
+  // A probe is for whoever comes: were it the first in line each time, one bad payment would fail them all.
+  const outOfTurn =
+    asking.refund && !isProbing(standing) ? await waitForTurn(db, asking.refund, standing, nowMs) : null;
   if (outOfTurn) return outOfTurn;
 
-  const { failures, openedAtMs } = standing[operation];
   const permit = { provider: asking.provider, operation, troubled: failures > 0, probeUntilMs: null };
   if (openedAtMs === null) return { kind: 'open', permit };
+  if (!asking.mayProbe) return shut('breaker', openedAtMs, Math.min(asking.probeMs, asking.retryMaxMs));
   const probeUntilMs = nowMs + asking.probeMs;
   return (await takeProbe(db, asking, probeUntilMs))
     ? { kind: 'open', permit: { ...permit, probeUntilMs } }
@@ -126,8 +131,8 @@ export async function returnProbe(db: Database, permit: Permit, nowMs: number): 
 
 /**
  * Which refunds to wake, now that a provider may be called again: the unsent whose turn comes, earliest deadline
- * first; then those with an attempt under way that nobody has looked at or repeated since. While the probe is due,
- * the first in line is to make it.
+ * first; then those with an attempt under way that nobody has looked at or repeated since. While the probe is due, one of
+ * them, another each time: were it the first in line, one bad payment would fail every probe.
  */
 export async function dueParked(
   db: Database,
@@ -140,17 +145,25 @@ export async function dueParked(
   const sinceMs = inLineSinceMs(standing, nowMs);
   if (sinceMs === null || pausedAtMs !== null || whyShut(read, nowMs) || whyShut(submit, nowMs)) return [];
 
-  const works = !isProbing(standing);
-  const turns = works ? turnsGiven(sinceMs, nowMs + READY_BEFORE_TURN_MS) : 1 + turnsGiven(sinceMs, nowMs);
+  if (isProbing(standing)) return prober(db, provider, read.failedProbes + submit.failedProbes);
   const unsent = await parked(db, provider)
     .select('id')
     .orderBy('refund_deadline', (order) => order.asc().nullsLast())
     .orderBy('created_at')
     .orderBy('id')
-    .limit(Math.min(limit, turns))
+    .limit(Math.min(limit, turnsGiven(sinceMs, nowMs + READY_BEFORE_TURN_MS)))
     .execute();
-  const underWay = works ? await leftAlone(db, provider, sinceMs, nowMs, limit - unsent.length) : [];
+  const underWay = await leftAlone(db, provider, sinceMs, nowMs, limit - unsent.length);
   return [...unsent, ...underWay].map(({ id }) => id);
+}
+
+async function prober(db: Database, provider: string, failedProbes: number): Promise<string[]> {
+  const one = await parked(db, provider)
+    .select('id')
+    .orderBy(sql`md5(id || ${String(failedProbes)})`)
+    .limit(1)
+    .execute();
+  return one.map(({ id }) => id);
 }
 
 /** A repeat that the provider asked to put off is not due. */
@@ -216,7 +229,16 @@ interface ProviderStanding {
   readonly resumedAtMs: number | null;
 }
 
-async function standingOfProvider(db: Database, provider: string): Promise<ProviderStanding> {
+/** What lies further ahead than anybody may set it was set by a clock that was wrong, and counts as over. */
+function latestAhead({ nowMs, retryMaxMs, probeMs }: Asking): number {
+  return nowMs + Math.max(retryMaxMs, probeMs);
+}
+
+async function standingOfProvider(
+  db: Database,
+  provider: string,
+  latestMs = Infinity,
+): Promise<ProviderStanding> {
   const rows = await db
     .selectFrom(sql<{ name: string }>`(SELECT ${provider}::text AS name)`.as('asked'))
     .leftJoin('provider_switches as switch', 'switch.provider', 'asked.name')
@@ -226,7 +248,10 @@ async function standingOfProvider(db: Database, provider: string): Promise<Provi
     .execute();
   const breakerOf = (operation: Operation): Breaker => {
     const row = rows.find((each) => each.operation === operation);
-    return row ? toBreaker(row) : UNTROUBLED;
+    if (!row) return UNTROUBLED;
+    const breaker = toBreaker(row);
+    const over = (atMs: number | null): number | null => (atMs !== null && atMs > latestMs ? 0 : atMs);
+    return { ...breaker, holdUntilMs: over(breaker.holdUntilMs), probeAtMs: over(breaker.probeAtMs) };
   };
   return {
     read: breakerOf('read'),
@@ -256,7 +281,12 @@ async function takeProbe(db: Database, asking: Asking, probeUntilMs: number): Pr
     .where('provider', '=', asking.provider)
     .where('operation', '=', asking.operation)
     .where('opened_at', 'is not', null)
-    .where('probe_at', '<=', new Date(asking.nowMs))
+    .where((where) =>
+      where.or([
+        where('probe_at', '<=', new Date(asking.nowMs)),
+        where('probe_at', '>', new Date(latestAhead(asking))),
+      ]),
+    )
     .executeTakeFirst();
   return taken.numUpdatedRows === 1n;
 }
@@ -280,7 +310,6 @@ async function waitForTurn(
         < (coalesce(${deadline}::timestamptz, 'infinity'), ${createdAt}::timestamptz, ${id})`,
     )
     .executeTakeFirstOrThrow();
-  if (rank === 0 && isProbing(standing)) return null;
   const turnMs = turnAtMs(sinceMs, rank);
   return nowMs >= turnMs ? null : shut('turn', sinceMs, Math.ceil(turnMs - nowMs));
 }

@@ -42,24 +42,27 @@ export async function reconcilePayment(db: Database, asRead: PaymentReading): Pr
   const read = { ...asRead, reading: storable(asRead.reading) };
   return db.transaction().execute(async (trx) => {
     const before = await lockPayment(trx, read.paymentId);
-    const adopted = await lookAtOpen(trx, read);
+    const found: Difference[] = await lookAtOpen(trx, read);
     await noteLooked(trx, read);
-    const found: Difference[] = [...adopted];
     let readAgainAtMs: number | null = null;
     let matched = 0;
     if (isUsable(read.reading)) {
       found.push(...(await noticeWrittenOff(trx, read)));
       const judged = await judgeSettled(trx, read);
-      found.push(...judged.differences, ...(await noteExternal(trx, read)));
-      ({ readAgainAtMs } = judged);
+      const external = await noteExternal(trx, read);
+      found.push(...judged.differences, ...external.differences);
+      readAgainAtMs = judged.readAgainAtMs ?? external.readAgainAtMs;
       matched = await matchDeliveries(trx, before, read.reading.readAtMs, read.nowMs);
     }
     if (read.reconciliationId !== null) await noteFindings(trx, read.reconciliationId, found, matched);
+    const decided = found.filter(({ kind }) => kind === 'adopted' || kind === 'other_amount');
+    const decidedIds = decided.flatMap(({ refundId }) => refundId ?? []);
     const lessIsLeft = found.some(({ kind }) => kind === 'external' || kind === 'overshoot');
     return {
       differences: found,
-      hintRefundIds: adopted.flatMap(({ refundId }) => refundId ?? []),
-      retryRefundIds: lessIsLeft ? await unsentRefunds(trx, read.paymentId) : [],
+      hintRefundIds: decidedIds,
+      // One that waits unsent heeds no hint.
+      retryRefundIds: [...decidedIds, ...(lessIsLeft ? await unsentRefunds(trx, read.paymentId) : [])],
       readAgainAtMs,
     };
   });
@@ -99,12 +102,16 @@ async function lookAtOpen(trx: LedgerTransaction, read: PaymentReading): Promise
   return decided;
 }
 
-async function noteExternal(trx: LedgerTransaction, read: PaymentReading): Promise<Difference[]> {
+async function noteExternal(
+  trx: LedgerTransaction,
+  read: PaymentReading,
+): Promise<Pick<Reconciled, 'differences' | 'readAgainAtMs'>> {
   const payment = await lockPayment(trx, read.paymentId);
   const { reading } = read;
   const booked = await bookExternal(trx, payment, await standingOf(trx, payment), {
     snapshot: reading,
     readAtMs: reading.readAtMs,
+    quietMs: read.bounds.quietMs,
   });
   const of = { paymentId: payment.id, refundId: null };
   const found: Difference[] = [];
@@ -117,7 +124,8 @@ async function noteExternal(trx: LedgerTransaction, read: PaymentReading): Promi
     const detail = `${goneMinor} is refunded, reserved or moved without us, of ${booked.amount_minor}.`;
     found.push({ ...of, kind: 'overshoot', detail });
   }
-  return found;
+  const { external_doubt: doubt } = booked;
+  return { differences: found, readAgainAtMs: doubt && doubt.readAtMs + read.bounds.quietMs };
 }
 
 async function unsentRefunds(trx: LedgerTransaction, paymentId: string): Promise<string[]> {

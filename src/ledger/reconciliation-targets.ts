@@ -43,11 +43,16 @@ function changeable({ provider, after, limit, nowMs }: TargetPage) {
 }
 
 function doubtful({ provider, after, limit }: TargetPage) {
-  return sql<{ id: string }>`${doubtfulOf(provider, after)} ORDER BY id LIMIT ${limit}`;
+  return sql<{
+    id: string;
+  }>`SELECT id FROM (${doubtfulOf(provider, after)}) AS doubtful ORDER BY id LIMIT ${limit}`;
 }
 
 function doubtfulOf(provider: string, after: string) {
   return sql`
+    SELECT id FROM payments
+     WHERE provider = ${provider} AND id > ${after} AND external_doubt IS NOT NULL
+    UNION
     SELECT DISTINCT attempt.payment_id AS id FROM provider_attempts AS attempt
       JOIN refunds ON refunds.id = attempt.refund_id
      WHERE refunds.provider = ${provider} AND attempt.payment_id > ${after}

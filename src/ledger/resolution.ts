@@ -14,7 +14,7 @@ import { lookWithin, matchOf, type Look } from './looks.js';
 import { lockRefund, transition, type RefundRow } from './refunds.js';
 import { reviewFactsOf, shownIn, type Review, type Unread } from './reviews.js';
 import { failWithin, settleWithin } from './settlement.js';
-import { standingOf } from './standing.js';
+import { standingOf, unbookOurs } from './standing.js';
 import { storable } from './storable-text.js';
 
 /** What a person decided about a refund in review. */
@@ -119,7 +119,7 @@ async function lookForPerson(trx: LedgerTransaction, refund: RefundRow, ask: Res
     return shownIn(await standingReview(trx, refundId), seen);
   }
   if (refund.last_looked_at && refund.last_looked_at.getTime() > seen.reading.readAtMs) {
-    return { kind: 'unread', why: 'Somebody looked there meanwhile: decide again.', providerOff: false };
+    return { kind: 'unread', why: 'Somebody looked there meanwhile: decide again.', wordSuffices: false };
   }
   const shown = shownByLook(await lookWithin(trx, { ...seen, source: 'operator', refundId, bounds, nowMs }));
   if (shown.kind !== 'absent') return shown;
@@ -134,11 +134,15 @@ async function lookForPerson(trx: LedgerTransaction, refund: RefundRow, ask: Res
 
 async function carryOut(
   trx: LedgerTransaction,
-  { refund, attempts: before }: StandingReview,
+  { payment, refund, attempts: before, standing }: StandingReview,
   shown: Shown,
   ask: ResolutionAsk,
 ): Promise<Resolving> {
-  const { decision, nowMs } = ask;
+  const { decision, nowMs, seen } = ask;
+  const isCounted = refund.money !== 'released' && before.some(({ conclusion }) => conclusion === 'landed');
+  if (decision.outcome === 'succeeded' && !isCounted && 'reading' in seen) {
+    await unbookOurs(trx, payment, standing, refund.amount_minor, { snapshot: seen.reading, nowMs });
+  }
   const concluded = await conclude(trx, { refund, attempts: before }, shown, ask);
   const attempts = await attemptsOf(trx, refund.id);
   const current = await reread(trx, refund);
@@ -197,7 +201,8 @@ async function conclude(
     concluded.push({ attempt: ours.number, conclusion: 'landed' });
     open = open.filter((attempt) => attempt !== ours);
   }
-  const conclusion = shown.kind === 'absent' ? 'absent' : 'declined';
+  // Unread, nobody has said that it was not carried out: should it show up, a person is asked again.
+  const conclusion = shown.kind === 'absent' || shown.kind === 'unread' ? 'absent' : 'declined';
   for (const attempt of open) {
     await updateAttempt(trx, attempt, { conclusion, concluded_at: new Date(nowMs) });
     concluded.push({ attempt: attempt.number, conclusion });

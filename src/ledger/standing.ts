@@ -92,23 +92,23 @@ export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): P
 /**
  * Books what a reading shows as moved without us. Only while no attempt of the payment is open: before that, a new
  * entry may be ours. A reading that is older than what the ledger knows, or lacks it, may raise the figure, never
- * lower it.
+ * lower it; one that only shows less lowers it where another said the same `quietMs` before.
  */
 export async function bookExternal(
   trx: LedgerTransaction,
   payment: PaymentRow,
   standing: Standing,
-  reading: { snapshot: PaymentSnapshot; readAtMs: number },
+  reading: { snapshot: PaymentSnapshot; readAtMs: number; quietMs?: number },
 ): Promise<PaymentRow> {
   if (standing.open.length > 0 || !reading.snapshot.complete) return payment;
   const { externalMinor, external, missing } = explainReading(reading.snapshot, standing.landed);
   const knownSinceMs = Math.max(payment.settled_at?.getTime() ?? 0, payment.external_read_at?.getTime() ?? 0);
-  const fresh =
-    missing.length === 0 &&
-    reading.readAtMs >= knownSinceMs &&
-    !showsLess(reading.snapshot, standing, payment.external_minor);
+  const lacksNothing = missing.length === 0 && reading.readAtMs >= knownSinceMs;
+  const isLess = showsLess(reading.snapshot, standing, payment.external_minor);
+  const doubt = lacksNothing && isLess ? { externalMinor, readAtMs: reading.readAtMs } : null;
+  const fresh = lacksNothing && (!isLess || isConfirmed(payment.external_doubt, reading, externalMinor));
   const bookedMinor = fresh ? externalMinor : Math.max(externalMinor, payment.external_minor);
-  if (bookedMinor === payment.external_minor) return payment;
+  if (bookedMinor === payment.external_minor) return noteDoubt(trx, payment, doubt, reading.quietMs);
   await appendPaymentEvent(trx, {
     paymentId: payment.id,
     type: 'external_refunds_seen',
@@ -123,11 +123,72 @@ export async function bookExternal(
     .updateTable('payments')
     .set({
       external_minor: bookedMinor,
+      external_doubt: null,
       external_read_at: new Date(Math.max(reading.readAtMs, knownSinceMs)),
     })
     .where('id', '=', payment.id)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+function isConfirmed(
+  doubt: ExternalDoubt | null,
+  reading: { readAtMs: number; quietMs?: number },
+  externalMinor: number,
+): boolean {
+  if (doubt === null || reading.quietMs === undefined) return false;
+  return doubt.externalMinor === externalMinor && reading.readAtMs - doubt.readAtMs >= reading.quietMs;
+}
+
+/** Only who comes back a quiet time later puts in doubt; the first reading that says so counts. */
+async function noteDoubt(
+  trx: LedgerTransaction,
+  payment: PaymentRow,
+  doubt: ExternalDoubt | null,
+  quietMs: number | undefined,
+): Promise<PaymentRow> {
+  const known = payment.external_doubt;
+  if (quietMs === undefined || known?.externalMinor === doubt?.externalMinor) return payment;
+  return trx
+    .updateTable('payments')
+    .set({ external_doubt: doubt === null ? null : JSON.stringify(doubt) })
+    .where('id', '=', payment.id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+/** The external figure of a complete reading that lay below what was known, and the reading's instant. */
+export interface ExternalDoubt {
+  readonly externalMinor: number;
+  readonly readAtMs: number;
+}
+
+/**
+ * What the ledger had booked as moved without us turns out to be a refund's of ours: it must not count twice. `standing`
+ * is from before that was known.
+ */
+export async function unbookOurs(
+  trx: LedgerTransaction,
+  payment: PaymentRow,
+  standing: Standing,
+  oursMinor: number,
+  { snapshot, nowMs }: { snapshot: PaymentSnapshot; nowMs: number },
+): Promise<void> {
+  const { externalMinor } = explainReading(snapshot, standing.landed);
+  const isBooked = oursMinor <= externalMinor && externalMinor <= payment.external_minor;
+  if (!isBooked) return;
+  const leftMinor = payment.external_minor - oursMinor;
+  await appendPaymentEvent(trx, {
+    paymentId: payment.id,
+    type: 'external_refunds_seen',
+    origin: 'provider',
+    actor: SERVICE_ACTOR,
+    reason: 'one_is_ours',
+    requestId: null,
+    occurredAtMs: nowMs,
+    data: { external_minor: leftMinor, was_minor: payment.external_minor, ours_minor: oursMinor },
+  });
+  await trx.updateTable('payments').set({ external_minor: leftMinor }).where('id', '=', payment.id).execute();
 }
 
 /**

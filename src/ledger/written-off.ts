@@ -1,16 +1,14 @@
-/** What a reading says of attempts that the ledger had written off, on refunds that have ended. */
+/** What a reading says of attempts that the ledger had written off, whatever became of their refunds. */
 import { assertNever } from '../domain/errors.js';
-import { explainReading } from '../domain/matching.js';
 import type { ProviderRefund } from '../domain/provider.js';
-import { isOpen, REFUND_STATUSES } from '../domain/refund.js';
-import { otherOwner, type Subject } from './attempt-writes.js';
+import { isOpen } from '../domain/refund.js';
+import { openOrLanded, otherOwner, type Subject } from './attempt-writes.js';
 import { attemptsOf, type AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
-import { appendPaymentEvent } from './event-chain.js';
-import { applyFound, applyOtherAmount, matchOf } from './looks.js';
+import { applyFound, applyOtherAmount, matchFor } from './looks.js';
 import type { PaymentReading } from './reconcile.js';
 import type { Difference } from './reconciliations.js';
-import { SERVICE_ACTOR, transition, type PaymentRow, type RefundRow } from './refunds.js';
+import { transition, type PaymentRow, type RefundRow } from './refunds.js';
 import { resolvedByPerson } from './resolved-refunds.js';
 import { standingOf, type FullStanding } from './standing.js';
 
@@ -33,7 +31,6 @@ async function writtenOff(trx: LedgerTransaction, paymentId: string): Promise<Ca
     .selectFrom('refunds')
     .selectAll()
     .where('payment_id', '=', paymentId)
-    .where('status', 'not in', REFUND_STATUSES.filter(isOpen))
     .where('attempt', '>', 0)
     .orderBy('id')
     .forUpdate()
@@ -42,7 +39,9 @@ async function writtenOff(trx: LedgerTransaction, paymentId: string): Promise<Ca
     refunds.map(async (refund) => {
       const attempts = await attemptsOf(trx, refund.id);
       const attempt = attempts.findLast(mayShowUp);
-      return attempt ? [{ refund, attempts, attempt }] : [];
+      // What is open is looked for by its own workflow, and first of all.
+      const isLookedFor = isOpen(refund.status) && openOrLanded(attempts) !== undefined;
+      return attempt && !isLookedFor ? [{ refund, attempts, attempt }] : [];
     }),
   );
   return candidates.flat();
@@ -65,7 +64,8 @@ async function noticeOne(
   if (reading.readAtMs < (attempt.concluded_at?.getTime() ?? 0)) return null;
   const payment = await paymentOf(trx, refund);
   const standing = await standingOf(trx, payment);
-  const match = matchOf(attempt, read, standing);
+  const match = matchFor(refund, attempt, read, standing);
+  const isStillOpen = isOpen(refund.status);
   switch (match.kind) {
     case 'absent':
     case 'incomplete':
@@ -83,21 +83,23 @@ async function noticeOne(
         // It may be that of the open attempt, which comes first; and a person answers one question once.
         if (standing.open.length > 0 || (await askedBefore(trx, attempt))) return null;
         const twin = candidates.find((other) => isTwin(candidate, other));
+        // Before it is sent again its claim asks the same.
+        if (twin && isStillOpen) return null;
         if (twin) return ask(trx, refund, attempt, `It may be this refund or ${twin.refund.id}.`, read);
       }
-      const subject = { ...candidate, payment: await unbook(trx, payment, standing, shown, read) };
+      const subject = { ...candidate, payment };
       const look = { ...read, refundId: refund.id, source: 'reconciliation' as const };
       if (match.kind === 'found') await applyFound(trx, subject, shown, match.matchedBy, look);
       else await applyOtherAmount(trx, subject, shown, look);
       return {
-        kind: match.kind === 'found' ? 'landed_late' : 'other_amount',
+        kind: match.kind === 'otherAmount' ? 'other_amount' : isStillOpen ? 'adopted' : 'landed_late',
         paymentId: payment.id,
         refundId: refund.id,
-        detail: `It had ended as ${refund.status}, and is shown as ${shown.providerStatus} with ${shown.amountMinor}.`,
+        detail: `It was written off (${refund.status}), and is shown as ${shown.providerStatus} with ${shown.amountMinor}.`,
       };
     }
     case 'cannotTell':
-      if (standing.open.length > 0 || !couldBeOurs(attempt, reading, standing)) return null;
+      if (isStillOpen || standing.open.length > 0 || !couldBeOurs(attempt, reading, standing)) return null;
       return (await askedBefore(trx, attempt)) ? null : ask(trx, refund, attempt, `${match.why}.`, read);
     default:
       return assertNever(match);
@@ -157,36 +159,6 @@ async function askedBefore(trx: LedgerTransaction, attempt: AttemptRow): Promise
     .where('type', 'in', ['late_money_seen', 'late_money_possible'])
     .execute();
   return events.some(({ data }) => data['attempt'] === attempt.number);
-}
-
-/** What the ledger had booked as moved without us turns out to be this refund's: it must not count twice. */
-async function unbook(
-  trx: LedgerTransaction,
-  payment: PaymentRow,
-  standing: FullStanding,
-  shown: ProviderRefund,
-  { reading, nowMs }: PaymentReading,
-): Promise<PaymentRow> {
-  const { externalMinor } = explainReading(reading, standing.landed);
-  const isBooked = shown.amountMinor <= externalMinor && externalMinor <= payment.external_minor;
-  if (!isBooked) return payment;
-  const leftMinor = payment.external_minor - shown.amountMinor;
-  await appendPaymentEvent(trx, {
-    paymentId: payment.id,
-    type: 'external_refunds_seen',
-    origin: 'provider',
-    actor: SERVICE_ACTOR,
-    reason: 'one_is_ours',
-    requestId: null,
-    occurredAtMs: nowMs,
-    data: { external_minor: leftMinor, was_minor: payment.external_minor, ours: shown },
-  });
-  return trx
-    .updateTable('payments')
-    .set({ external_minor: leftMinor })
-    .where('id', '=', payment.id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
 }
 
 async function paymentOf(trx: LedgerTransaction, refund: RefundRow): Promise<PaymentRow> {

@@ -39,14 +39,16 @@ async function repeat(
   signal: AbortSignal,
 ): Promise<void> {
   let dueAtMs = -Infinity;
+  const hold = (): Promise<boolean> =>
+    holdLease(deps.db, { name: task.name, holder, forMs: LEASE_MS, nowMs: deps.nowMs() });
   while (!signal.aborted) {
     try {
       const nowMs = deps.nowMs();
-      const held = await holdLease(deps.db, { name: task.name, holder, forMs: LEASE_MS, nowMs });
+      const held = await hold();
       // Whoever takes over can't know when it was done last.
       if (!held) dueAtMs = -Infinity;
       else if (nowMs >= dueAtMs) {
-        await task.run();
+        await whileHolding(hold, task.run);
         dueAtMs = nowMs + task.everyMs;
       }
     } catch (error) {
@@ -54,5 +56,15 @@ async function repeat(
     }
     const pauseMs = Math.min(RENEW_EVERY_MS, task.everyMs);
     await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** A long task keeps its lease; one renewal that fails is no reason to stop, as all of it is safe to do twice. */
+async function whileHolding(hold: () => Promise<boolean>, run: () => Promise<void>): Promise<void> {
+  const renewing = setInterval(() => void hold().catch(() => undefined), RENEW_EVERY_MS);
+  try {
+    await run();
+  } finally {
+    clearInterval(renewing);
   }
 }

@@ -40,7 +40,8 @@ export async function assertBooks(db: Database): Promise<void> {
     const landings = new Set(live.map((attempt) => attempt.conclusion));
     if (refund.status === 'succeeded') {
       expect([[...landings], resolved || live.length === 1]).toEqual([['landed'], true]);
-    } else if (!isOpen(refund.status)) expect(live).toEqual([]);
+      // Money without room in its payment stays counted as moved outside, and a person has said so.
+    } else if (!isOpen(refund.status) && !resolved) expect(live).toEqual([]);
     expect(own.map((attempt) => attempt.number).sort((a, b) => a - b)).toEqual(
       Array.from({ length: refund.attempt }, (_, at) => at + 1),
     );

@@ -130,6 +130,8 @@ function startTestTemporal(dataDir: string, port: number): Promise<RunningTempor
     dynamicConfig: {
       'frontend.WorkflowTimeSkippingEnabled': 'true',
       'history.timerProcessorMaxTimeShift': '"10ms"',
+      // So soon a run whose workflow task fails is shown as one that has problems.
+      'system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute': '2',
     },
   });
 }

@@ -50,12 +50,13 @@ export const picpay: ProviderDefinition<z.output<typeof settings>> = {
 
       readPayment: (payment, signal) =>
         concludeRead(context, async () => {
-          const sent = await sendAuthorized(tokensOf(payment), (token) =>
-            client.getPayment(token, payment, signal),
-          );
-          return sent.kind === 'answer'
-            ? paymentRead(sent.answer, payment, deps.nowMs())
-            : readWithoutToken(sent);
+          const tokens = tokensOf(payment);
+          const sent = await sendAuthorized(tokens, (token) => client.getPayment(token, payment, signal));
+          if (sent.kind !== 'answer') return readWithoutToken(sent);
+          const read = paymentRead(sent.answer, payment, deps.nowMs());
+          // What another's token does not reach may well be there.
+          const refusal = read.kind === 'notFound' ? tokens.ownRefusal() : null;
+          return refusal ? readWithoutToken(refusal) : read;
         }),
 
       submitRefund: (request, beforeSend) =>

@@ -5,6 +5,7 @@ import {
   requestToken,
   TokenHolder,
   type TokenAnswer,
+  type TokenFailure,
   type TokenReading,
   type TokenSource,
 } from '../oauth2.js';
@@ -17,6 +18,11 @@ export interface PicPayCredentials {
   readonly refreshToken: string | null;
 }
 
+export interface PaymentTokens extends TokenSource {
+  /** That the payment's own token was refused, so that what `get` gave last is another's; null: it was not. */
+  ownRefusal(): TokenFailure | null;
+}
+
 interface NoCredential {
   readonly kind: 'none';
 }
@@ -26,13 +32,13 @@ const PAYMENTS_HELD_MAX = 500;
 
 /**
  * Access tokens of 1-Click belong to a user: a payment's own refresh token comes first, then the merchant's, then
- * client_credentials.
+ * client_credentials; that also goes for one that is refused, since a rotated token whose answer was lost is void.
  */
 export function createPicPayTokens(
   client: PicPayClient,
   credentials: PicPayCredentials,
   deps: ProviderDeps,
-): (payment: PaymentReference) => TokenSource {
+): (payment: PaymentReference) => PaymentTokens {
   const { clientId, clientSecret, refreshToken } = credentials;
   const app = { client_id: clientId, client_secret: clientSecret };
   const merchant = new TokenHolder(
@@ -43,17 +49,18 @@ export function createPicPayTokens(
 
   return tokensOf;
 
-  function tokensOf({ paymentId }: PaymentReference): TokenSource {
-    if (paymentId === null) return merchant;
-    const own = holderOf(paymentId);
+  function tokensOf({ paymentId }: PaymentReference): PaymentTokens {
+    const own = paymentId === null ? null : holderOf(paymentId);
+    let refusal: TokenFailure | null = null;
     return {
       get: async () => {
-        const answer = await own.get();
-        // A rotated token whose answer was lost is void for good: its payment must not wait for its user.
-        return answer.kind === 'none' || answer.kind === 'refused' ? merchant.get() : answer;
+        const answer = own ? await own.get() : null;
+        refusal = answer?.kind === 'refused' ? answer : null;
+        return answer === null || answer.kind === 'none' || refusal ? merchant.get() : answer;
       },
+      ownRefusal: () => refusal,
       invalidate: (accessToken) => {
-        own.invalidate(accessToken);
+        own?.invalidate(accessToken);
         merchant.invalidate(accessToken);
       },
     };
