@@ -91,7 +91,7 @@ export function standingResult(attempt: AttemptRow): SubmitResult {
         : {
             kind: 'unknown',
             attempt: number,
-            firstSentAtMs: attempt.claimedAtMs,
+            firstSentAtMs: attempt.conclusion === 'absent' ? 0 : attempt.claimedAtMs,
             resendAfterMs: attempt.resendAfterMs,
           };
     default:
@@ -101,7 +101,7 @@ export function standingResult(attempt: AttemptRow): SubmitResult {
 
 /** True where the ledger holds a stronger word already. */
 function outranked(attempt: AttemptRow, outcome: SubmitOutcome): boolean {
-  if (attempt.conclusion === 'landed') return true;
+  if (attempt.conclusion === 'landed' || attempt.conclusion === 'other_amount') return true;
   if (outcome.kind === 'done') return false;
   if (attempt.conclusion === 'declined' && attempt.matchedBy !== null) return true;
   return attempt.answer?.kind === 'accepted' && outcome.kind !== 'accepted';

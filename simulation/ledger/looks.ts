@@ -99,6 +99,9 @@ function judge(books: Books, attempt: AttemptRow, look: Look): LookResult {
     case 'incomplete':
       return { kind: 'unavailable', retryAfterMs: null };
     case 'cannotTell':
+      if (match.instead && attempt.answer?.kind === 'accepted' && isQuiet(attempt, look)) {
+        return applyOtherAmount(books, attempt, match.instead, look);
+      }
       return { kind: 'cannotTell', why: match.why };
     case 'otherAmount':
       return applyOtherAmount(books, attempt, match.refund, look);
@@ -202,4 +205,9 @@ export function isRejectionFinal(
 ): boolean {
   const quietUntilMs = quietFromMs({ ...bounds, sendByMs: attempt.sendByMs }) + bounds.quietMs;
   return matchedBy === 'id' || readAtMs >= quietUntilMs;
+}
+
+/** What the call did must be listed from then on. */
+function isQuiet(attempt: AttemptRow, { reading, bounds }: Look): boolean {
+  return reading.readAtMs >= quietFromMs({ ...bounds, sendByMs: attempt.sendByMs }) + bounds.quietMs;
 }
