@@ -19,6 +19,8 @@ const base = {
 };
 
 export default {
+  // Most tests wait for a database or an engine: jest's own choice leaves a core idle, and of two cores one.
+  maxWorkers: '100%',
   projects: [
     {
       ...base,

@@ -68,6 +68,13 @@ async function claimAndCall(
   const readAtMs = deps.nowMs();
   const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)));
   if (read.kind !== 'found') return unread(deps, subject, read);
+  if (permit.probesReads) {
+    // It answers again, and who probed it need not be the first in line.
+    const turn = await askToSubmit(deps, refund);
+    return turn.kind === 'shut'
+      ? park(deps, subject, turn)
+      : claimAndCall(deps, provider, subject, turn.permit);
+  }
 
   const nowMs = deps.nowMs();
   const claimed = await claimAttempt(deps.db, {

@@ -267,7 +267,13 @@ describe('GET /metrics of a worker', () => {
       paidAtMs: null,
     };
     await readGuarded(deps, provider, payment);
-    const permit = { provider: 'efi', operation: 'submit', troubled: false, probeUntilMs: null } as const;
+    const permit = {
+      provider: 'efi',
+      operation: 'submit',
+      troubled: false,
+      probesReads: false,
+      probeUntilMs: null,
+    } as const;
     await reportSubmit(deps, permit, accepted());
     metrics.observe.orphansResumed(3);
 

@@ -31,6 +31,8 @@ export interface Permit {
   readonly operation: Operation;
   /** There were failures before: an answer must be written down. */
   readonly troubled: boolean;
+  /** Reads are still to be probed: the reading before the submit does so. */
+  readonly probesReads: boolean;
   /** This call is the probe of an open breaker; without a report, another one may be from then on. */
   readonly probeUntilMs: number | null;
 }
@@ -71,7 +73,13 @@ export async function mayCall(db: Database, asking: Asking): Promise<Gate> {
     asking.refund && !isProbing(standing) ? await waitForTurn(db, asking.refund, standing, nowMs) : null;
   if (outOfTurn) return outOfTurn;
 
-  const permit = { provider: asking.provider, operation, troubled: failures > 0, probeUntilMs: null };
+  const permit = {
+    provider: asking.provider,
+    operation,
+    troubled: failures > 0,
+    probesReads: operation === 'submit' && standing.read.openedAtMs !== null,
+    probeUntilMs: null,
+  };
   if (openedAtMs === null) return { kind: 'open', permit };
   if (!asking.mayProbe) return shut('breaker', openedAtMs, Math.min(asking.probeMs, asking.retryMaxMs));
   const probeUntilMs = nowMs + asking.probeMs;
