@@ -13,7 +13,7 @@ import { windowOfPayment } from '../src/domain/window.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/answers.js';
 import { returnProbe, showShut, type Permit, type ShutGate } from '../src/ledger/provider-gates.js';
-import { loadRefund, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
+import { loadRefund, UNUSABLE_READING, type PaymentRow, type RefundRow } from '../src/ledger/refunds.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
 import { askToSubmit, readGuarded, reportSubmit, shutError } from './guarded-calls.js';
 import type { SubmitActivityResult } from './interface.js';
@@ -118,7 +118,7 @@ async function afterClaim(
         wakeRefundId: null,
       };
     case 'unusableReading':
-      return postpone(deps, subject, 'provider_unavailable', 'unusable_reading', claimed.why, null);
+      return postpone(deps, subject, 'provider_unavailable', UNUSABLE_READING, claimed.why, null);
     case 'paused':
       return postpone(
         deps,

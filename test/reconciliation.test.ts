@@ -4,6 +4,7 @@ import {
   ensureReconciliationSchedule,
   RECONCILIATION_SCHEDULE_ID,
 } from '../src/upkeep/reconciliation-schedule.js';
+import { reconcileContradictions } from '../src/upkeep/contradictions.js';
 import { assertBooks } from './setup/books.js';
 import { refundWhen, registerPayment, startService, type AnswerBody, type Service } from './setup/service.js';
 
@@ -291,6 +292,19 @@ describe('a run over everything', () => {
     ]);
     expect(await run()).toMatchObject({ differences_total: 0, differences: [] });
     await assertBooks(service.db);
+  }, 60_000);
+
+  it('comes by itself where a refund waits because what is shown contradicts the ledger', async () => {
+    const first = await refunded('efi');
+    const [shown] = service.simulators.refundsOf('efi', first.providerPaymentId);
+    service.simulators.setRefundStatus('efi', first.providerPaymentId, shown!.id, 'rejected');
+    const waiting = await ask(first.paymentId, 500);
+    const code = ({ provider_error: error }: AnswerBody) => (error as { code: string } | null)?.code;
+    await refundWhen(service, waiting, (refund) => code(refund) === 'unusable_reading');
+    await reconcileContradictions(service.db, service.client);
+    await refundWhen(service, first.refundId, ({ status }) => status === 'reversed');
+    await refundWhen(service, waiting, ({ status }) => status === 'succeeded');
+    expect(await payment(first.paymentId)).toMatchObject({ amount_refunded: 500, refundable_amount: 1_500 });
   }, 60_000);
 
   it('is for operators', async () => {

@@ -1,5 +1,7 @@
+import { sql } from 'kysely';
 import { isOpen, REFUND_STATUSES } from '../domain/refund.js';
 import type { Database } from './database.js';
+import { UNUSABLE_READING } from './refunds.js';
 
 const OPEN_STATUSES = REFUND_STATUSES.filter(isOpen);
 
@@ -29,4 +31,22 @@ export async function* openRefunds(db: Database, pageSize: number): AsyncGenerat
     if (!last || page.length < pageSize) return;
     after = last.id;
   }
+}
+
+/** Payments on which a refund waits because what the provider shows contradicts the ledger, longest wait first. */
+export async function contradictedPayments(
+  db: Database,
+  limit: number,
+): Promise<{ readonly paymentId: string; readonly provider: string }[]> {
+  const rows = await db
+    .selectFrom('refunds')
+    .select(['payment_id', 'provider', (select) => select.fn.min('updated_at').as('since')])
+    .where('status', '=', 'pending')
+    .where('pending_reason', '=', 'provider_unavailable')
+    .where(sql<boolean>`provider_error ->> 'code' = ${UNUSABLE_READING}`)
+    .groupBy(['payment_id', 'provider'])
+    .orderBy('since')
+    .limit(limit)
+    .execute();
+  return rows.map(({ payment_id: paymentId, provider }) => ({ paymentId, provider }));
 }

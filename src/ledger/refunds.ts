@@ -134,6 +134,15 @@ export async function transition(
   return written;
 }
 
+/** The code of a reading that contradicts the ledger, or can't be judged by it. */
+export const UNUSABLE_READING = 'unusable_reading';
+
+/** While a refund waits for its provider, that what is shown contradicts the ledger, or no longer does, is news. */
+function isContradictionNews({ provider_error: before }: RefundRow, now: ProviderError | undefined): boolean {
+  const codes = [before?.code, now?.code];
+  return now !== undefined && before?.code !== now.code && codes.includes(UNUSABLE_READING);
+}
+
 /** Shows why a pending refund waits; silent where it says so already. */
 export async function showPending(
   trx: LedgerTransaction,
@@ -143,7 +152,8 @@ export async function showPending(
   nowMs: number,
   providerError?: ProviderError,
 ): Promise<RefundRow> {
-  if (refund.status !== 'pending' || refund.pending_reason === pendingReason) return refund;
+  const isShown = refund.pending_reason === pendingReason && !isContradictionNews(refund, providerError);
+  if (refund.status !== 'pending' || isShown) return refund;
   const change = { status: 'pending' as const, pendingReason, ...(providerError ? { providerError } : {}) };
   return transition(trx, refund, change, event, nowMs);
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Observe } from '../../activities/deps.js';
 import type { Database } from '../ledger/database.js';
 import { registerSearchAttributes } from '../temporal.js';
+import { reconcileContradictions } from './contradictions.js';
 import { resumeOrphans } from './orphans.js';
 import { ensureReconciliationSchedule } from './reconciliation-schedule.js';
 import type { UpkeepTask } from './upkeep.js';
@@ -21,6 +22,7 @@ export interface TaskDeps {
 }
 
 const SWEEP_EVERY_MS = 60_000;
+const CONTRADICTIONS_EVERY_MS = 20_000;
 const SCHEDULE_EVERY_MS = 600_000;
 const WAKE_EVERY_MS = 1_000;
 const ENGINE_ANSWERS_WITHIN_MS = 30_000;
@@ -35,6 +37,11 @@ export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
       name: 'reconciliation-schedule',
       everyMs: SCHEDULE_EVERY_MS,
       run: () => withinReason(deps, () => ensureReconciliationSchedule(client, { timeZone })),
+    },
+    {
+      name: 'contradictions',
+      everyMs: CONTRADICTIONS_EVERY_MS,
+      run: () => withinReason(deps, () => reconcileContradictions(db, client)),
     },
     { name: 'wake', everyMs: WAKE_EVERY_MS, run: () => withinReason(deps, waker) },
   ];
