@@ -73,6 +73,7 @@ const TO_DO: Readonly<Record<ReviewKind, readonly string[]>> = {
   lateMoney: [
     'Find out whether the payer was paid in another way since this refund was given up.',
     'Where it is shown as done: resolve as succeeded. What was paid twice must be claimed back outside of this service.',
+    'Where the payment no longer holds the amount, because a replacement was paid: only failed is open, and what moved stays counted as moved outside.',
     'Where it is under way: wait until the provider decides, then resolve.',
   ],
   carriedOutTwice: [
