@@ -168,6 +168,16 @@ describe('another amount', () => {
     expect(paused).toMatchObject([{ provider: 'braspag', actor: 'estorno' }]);
   });
 
+  it('that the answer itself showed is booked at once', async () => {
+    const paymentId = await ledger.payment({ provider: 'fourgeeks' });
+    const refundId = await ledger.refund(paymentId);
+    const error = { code: 'other_amount', message: 'the answer shows 100000 where 1000 was asked' };
+    await ledger.submit(refundId, { kind: 'unknown', error, retryAfterMs: null });
+    expect(await ledger.look(refundId, [shownRefund(100_000)])).toMatchObject({ kind: 'otherAmount' });
+    expect(await ledger.refundRow(refundId)).toMatchObject({ status: 'review', review_ends_by: 'person' });
+    expect(await ledger.db.selectFrom('provider_switches').selectAll().execute()).toHaveLength(1);
+  });
+
   it('in one strange entry takes the place of one refund alone', async () => {
     const paymentId = await ledger.payment();
     await settledRefund(paymentId, null);

@@ -177,7 +177,7 @@ async function applyMatch(
     case 'incomplete':
       return { kind: 'unavailable', retryAfterMs: null };
     case 'cannotTell':
-      if (match.instead && oursWasBooked(subject.attempt) && isQuiet(subject.attempt, look)) {
+      if (match.instead && mustBeOurs(subject.attempt, look)) {
         return applyOtherAmount(trx, subject, match.instead, look);
       }
       return { kind: 'cannotTell', why: match.why };
@@ -329,10 +329,11 @@ async function applyAbsent(trx: LedgerTransaction, subject: Subject, look: Look)
   return { kind: 'absent', proven, accepted, ...quietUntil };
 }
 
-/** The provider said that it booked our refund: it must be among what is listed. */
-function oursWasBooked({ answer }: AttemptRow): boolean {
-  if (answer === null) return false;
-  return answer.kind === 'accepted' || ('error' in answer && answer.error.code === OTHER_AMOUNT_CODE);
+/** The one new entry: the provider's answer showed that amount, or accepted ours, which must be listed by now. */
+function mustBeOurs(attempt: AttemptRow, look: Look): boolean {
+  const { answer } = attempt;
+  if (answer?.kind === 'accepted') return isQuiet(attempt, look);
+  return answer !== null && 'error' in answer && answer.error.code === OTHER_AMOUNT_CODE;
 }
 
 function isQuiet(attempt: AttemptRow, look: Look): boolean {
