@@ -35,7 +35,11 @@ afterEach(async () => {
 });
 
 const LATER_MS = START_MS + 3_600_000;
-const OFF: ResolutionAsk['seen'] = { kind: 'unread', why: 'The provider is not enabled.', wordSuffices: true };
+const OFF: ResolutionAsk['seen'] = {
+  kind: 'unread',
+  why: 'The provider is not enabled.',
+  wordSuffices: true,
+};
 const DOWN: ResolutionAsk['seen'] = { kind: 'unread', why: 'It is down.', wordSuffices: false };
 const OURS = shownRefund(1_000);
 const TWINS = [OURS, shownRefund(1_000)];
