@@ -61,7 +61,8 @@ describe('a process that is killed or frozen at the worst moment', () => {
       query<{ refund_id: string }>('SELECT refund_id FROM idempotency WHERE key = $1', [request.key]),
     );
     await site.kill('api-1');
-    expect(await broken).toBeNull();
+    // On a slow machine the answer may have been out before the kill: the repeat must find the same all the same.
+    expect([undefined, 202]).toContain((await broken)?.status);
     const again = await client().insist('POST', '/v1/refunds', request);
     expect(again).toMatchObject({ status: 202, body: { id: admitted.refund_id } });
     await expectOneSuccess({ ...payment, id: admitted.refund_id });
