@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { AMOUNT_MINOR_MAX } from './domain/money.js';
 import type { ApprovalRule, Policy } from './domain/policy.js';
 import { REFUND_REASONS } from './domain/refund.js';
+import { PROVIDERS } from './providers/registry.js';
 import { fingerprintOf } from './signing/fingerprint.js';
 
 /** Its message names the file and every wrong member. */
@@ -16,14 +17,12 @@ export class PolicyError extends Error {
 
 /**
  * The policy as the company wrote it, with what it left out filled in.
- * @throws PolicyError when the file can't be read, breaks the form, or asks for what does not exist yet.
+ * @throws PolicyError when the file can't be read, breaks the form, or names a provider that does not exist.
  */
 export function readPolicy(file: string): Policy {
   const parsed = PolicyForm.safeParse(readJson(file));
   if (!parsed.success) throw new PolicyError(file, parsed.error.issues.map(describeIssue));
   const form = parsed.data;
-  const missing = notBuiltYet(form);
-  if (missing.length > 0) throw new PolicyError(file, missing);
   return {
     version: fingerprintOf(form).slice(0, 12),
     approval: {
@@ -50,14 +49,16 @@ export function readPolicy(file: string): Policy {
 }
 
 const DAYS_MAX = 3_650;
+const DAY_MS = 86_400_000;
 const MINUTES_PER_DAY = 1_440;
 const APPROVALS_MAX = 10;
 
 // Years and months have no fixed length in milliseconds, so they are refused rather than guessed.
 const duration = z.string().refine((text) => {
   const read = Duration.fromISO(text);
-  return read.isValid && read.years === 0 && read.months === 0 && read.toMillis() > 0;
-}, 'must be an ISO 8601 duration above zero without years and months, like P3D or PT6H');
+  const hasFixedLength = read.isValid && read.years === 0 && read.months === 0;
+  return hasFixedLength && read.toMillis() > 0 && read.toMillis() <= DAYS_MAX * DAY_MS;
+}, `must be an ISO 8601 duration above zero and up to ${DAYS_MAX} days, without years and months, like P3D or PT6H`);
 
 const amountMinor = z.int().min(1).max(AMOUNT_MINOR_MAX);
 const oneOrMore = <T extends z.ZodType>(member: T) => z.array(member).min(1);
@@ -67,7 +68,7 @@ const RuleForm = z.strictObject({
     .strictObject({
       amount_gte: amountMinor.optional(),
       reason: oneOrMore(z.enum(REFUND_REASONS)).optional(),
-      provider: oneOrMore(z.string().min(1)).optional(),
+      provider: oneOrMore(z.enum(PROVIDERS.map(({ name }) => name))).optional(),
       requester: oneOrMore(z.string().min(1)).optional(),
     })
     .refine((when) => Object.keys(when).length > 0, 'must name a condition'),
@@ -105,7 +106,6 @@ const PolicyForm = z.strictObject({
     })
     .prefault({}),
 });
-type PolicyForm = z.infer<typeof PolicyForm>;
 
 function readJson(file: string): unknown {
   let text: string;
@@ -121,18 +121,6 @@ function readJson(file: string): unknown {
   } catch {
     throw new PolicyError(file, ['it is not JSON']);
   }
-}
-
-/** A rule that nobody enforces would be worse than none. */
-function notBuiltYet(form: PolicyForm): string[] {
-  return [
-    ...(form.approval.rules.length > 0
-      ? ['approval.rules: approvals are not built yet, so a rule can not be held; leave the list empty']
-      : []),
-    ...Object.entries(form.limits).flatMap(([name, limit]) =>
-      limit === null ? [] : [`limits.${name}: limits are not built yet, so it can not be held; use null`],
-    ),
-  ];
 }
 
 function toApprovalRule({ when, approvals }: z.infer<typeof RuleForm>): ApprovalRule {

@@ -1,4 +1,4 @@
-import { decideEligibility } from '../../src/domain/eligibility.js';
+import { decideEligibility, UNLIMITED } from '../../src/domain/eligibility.js';
 import { FACTS } from './attempts.js';
 import type { Books, Reading, RefundRow } from './books.js';
 import { bookExternal, standingOf } from './standing.js';
@@ -24,6 +24,7 @@ export function admitRefund(
       unknownAtProvider: false,
       window: submitBeforeMs === null ? null : { deadlineMs: submitBeforeMs, submitBeforeMs },
       liveRefunds: standing.liveRefunds,
+      limits: UNLIMITED,
       nowMs,
     },
   );

@@ -1,4 +1,4 @@
-import { decideEligibility } from '../../src/domain/eligibility.js';
+import { decideEligibility, UNLIMITED } from '../../src/domain/eligibility.js';
 import { explainReading } from '../../src/domain/matching.js';
 import type { FailureReason } from '../../src/domain/refund.js';
 import {
@@ -132,6 +132,7 @@ function brokenRule(books: Books, claim: Claim, refund: RefundRow, standing: Sta
       unknownAtProvider: false,
       window: submitBeforeMs === null ? null : { deadlineMs: submitBeforeMs, submitBeforeMs },
       liveRefunds: standing.liveRefunds - 1,
+      limits: UNLIMITED,
       nowMs: claim.decisionMs,
     },
   );

@@ -1,12 +1,15 @@
 import type { z } from 'zod';
+import type { RefundRequest } from '../../activities/interface.js';
+import { approvalsRequired } from '../domain/approval.js';
 import { readPaymentWithin } from '../domain/bounded-read.js';
-import { decideEligibility, type EligibilityRequest } from '../domain/eligibility.js';
+import { decideEligibility, type DailyLimits } from '../domain/eligibility.js';
 import { assertNever } from '../domain/errors.js';
 import { explainReading } from '../domain/matching.js';
 import type { Payment } from '../domain/payment.js';
 import type { PaymentRead, PaymentReference, PaymentSnapshot } from '../domain/provider.js';
 import { factsShown } from '../domain/unregistered.js';
-import { windowOfPayment } from '../domain/window.js';
+import { startOfDayMs, windowOfPayment } from '../domain/window.js';
+import { usedSoFar } from '../ledger/daily-limits.js';
 import { referenceOf } from '../ledger/payment-row.js';
 import { readStanding } from '../ledger/payments.js';
 import type { Standing } from '../ledger/standing.js';
@@ -22,7 +25,10 @@ const READ_WITHIN_MS = 3_000;
 const NO_STANDING: Standing = { landed: [], open: [], liveRefunds: 0 };
 
 /** Every rule with its numbers, as an admission would decide now; nothing is stored and nobody is told. */
-export async function previewRefund(deps: ApiDeps, body: RefundBody): Promise<Preview> {
+export async function previewRefund(
+  deps: ApiDeps,
+  { actor, body }: { readonly actor: string; readonly body: RefundBody },
+): Promise<Preview> {
   const request = toRefundRequest(deps, body);
   const registered = await paymentInLedger(deps, request);
   if (!registered && 'paymentId' in request.payment) throw notFound('payment');
@@ -41,7 +47,9 @@ export async function previewRefund(deps: ApiDeps, body: RefundBody): Promise<Pr
     : NO_STANDING;
   const seen = withExternalMoney(payment, standing, snapshot);
   return decidedPreview(deps, configured, seen, {
-    asked: request,
+    request,
+    actor,
+    limits: await limitsOf(deps, actor, payment),
     snapshot,
     read,
   });
@@ -51,11 +59,22 @@ function decidedPreview(
   deps: ApiDeps,
   configured: ConfiguredProvider,
   { payment, liveRefunds }: { payment: Payment; liveRefunds: number },
-  given: { asked: EligibilityRequest; snapshot: PaymentSnapshot | null; read: PaymentRead | null },
+  {
+    request,
+    actor,
+    limits,
+    snapshot,
+    read,
+  }: {
+    request: RefundRequest;
+    actor: string;
+    limits: DailyLimits;
+    snapshot: PaymentSnapshot | null;
+    read: PaymentRead | null;
+  },
 ): Preview {
-  const { snapshot, read } = given;
   const window = windowOfPayment(payment, snapshot?.paidAtMs ?? null, deps.policy.window);
-  const decision = decideEligibility(given.asked, {
+  const decision = decideEligibility(request, {
     payment,
     capabilities: configured.definition.capabilities,
     providerEnabled: configured.provider !== null,
@@ -63,7 +82,15 @@ function decidedPreview(
     unknownAtProvider: read?.kind === 'notFound',
     window,
     liveRefunds,
+    limits,
     nowMs: deps.nowMs(),
+  });
+  const approvals = approvalsRequired(deps.policy.approval.rules, {
+    amountMinor: decision.amountMinor,
+    heldMinor: payment.refundedMinor + payment.reservedMinor,
+    reason: request.reason,
+    provider: payment.provider,
+    requester: actor,
   });
   return {
     object: 'refund_preview',
@@ -74,8 +101,14 @@ function decidedPreview(
     refund_deadline: window ? new Date(window.deadlineMs).toISOString() : null,
     provider_read: readWord(read),
     rules: decision.rules.map(({ code, passed, detail, numbers }) => ({ code, passed, detail, numbers })),
-    approval: { required: 0 },
+    approval: { required: approvals },
   };
+}
+
+function limitsOf(deps: ApiDeps, actor: string, { provider, currency }: Payment): Promise<DailyLimits> {
+  const { limits, window } = deps.policy;
+  const dayStartMs = startOfDayMs(deps.nowMs(), window.timeZone);
+  return usedSoFar(deps.db, { actor, provider, currency, dayStartMs, limits });
 }
 
 /** What the provider shows and nothing of ours explains counts, but while an attempt is open it may be ours. */

@@ -100,8 +100,9 @@ export class RefundsController {
   async previewRefund(
     @Body({ schema: refundBody }) body: RefundBody,
     @Query({ schema: noQuery }) _query: unknown,
+    @CurrentCaller() caller: Caller,
   ): Promise<z.output<typeof previewResource>> {
-    return previewRefund(this.deps, body);
+    return previewRefund(this.deps, { actor: caller.actor, body });
   }
 
   @Get()

@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { decideEligibility, type EligibilityFacts, type EligibilityRequest } from './eligibility.js';
+import {
+  decideEligibility,
+  UNLIMITED,
+  type DailyLimits,
+  type EligibilityFacts,
+  type EligibilityRequest,
+} from './eligibility.js';
 import type { Payment } from './payment.js';
 import type { PaymentSnapshot, ProviderCapabilities, ProviderRefund } from './provider.js';
 import { ELIGIBILITY_CODES } from './refund.js';
@@ -54,6 +60,7 @@ const facts = (changes: Partial<EligibilityFacts> = {}): EligibilityFacts => ({
   unknownAtProvider: false,
   window: { deadlineMs: NOW_MS + 60_000, submitBeforeMs: NOW_MS + 1 },
   liveRefunds: 0,
+  limits: UNLIMITED,
   nowMs: NOW_MS,
   ...changes,
 });
@@ -68,6 +75,11 @@ const refunded = (amountMinor: number, status: ProviderRefund['status'] = 'succe
   amountMinor,
   status,
   providerStatus: status,
+});
+/** Of 10,000 each; the other is unlimited. */
+const limits = (used: { byActor?: number; byProvider?: number }): DailyLimits => ({
+  byActor: used.byActor === undefined ? null : { limitMinor: 10_000, usedMinor: used.byActor },
+  byProvider: used.byProvider === undefined ? null : { limitMinor: 10_000, usedMinor: used.byProvider },
 });
 const brokenCodes = (asked: EligibilityRequest, known: EligibilityFacts): string[] =>
   decideEligibility(asked, known).broken.map(({ code }) => code);
@@ -196,6 +208,25 @@ describe('each rule alone', () => {
       facts(),
       ['refundable_amount_mismatch'],
     ],
+    ['all that a limit leaves', request(), facts({ limits: limits({ byActor: 6_000 }) }), []],
+    [
+      'one centavo more than the requester’s limit leaves',
+      request({ amountMinor: 4_001 }),
+      facts({ limits: limits({ byActor: 6_000 }) }),
+      ['limit_exceeded'],
+    ],
+    [
+      'one centavo more than the provider’s limit leaves',
+      request({ amountMinor: 4_001 }),
+      facts({ limits: limits({ byProvider: 6_000 }) }),
+      ['limit_exceeded'],
+    ],
+    [
+      'no amount, and all that is left is more than a limit leaves',
+      request({ amountMinor: null }),
+      facts({ limits: limits({ byProvider: 6_000 }) }),
+      ['limit_exceeded'],
+    ],
     ['the expected amount is right', request({ expectedRefundableMinor: 10_000 }), facts(), []],
   ])('%s', (_case, asked, known, codes) => {
     expect(brokenCodes(asked, known)).toEqual(codes);
@@ -209,6 +240,7 @@ describe('all rules together', () => {
     snapshot: snapshot({ status: 'notRefundable', amountMinor: 1 }),
     window: { deadlineMs: NOW_MS, submitBeforeMs: NOW_MS },
     payment: payment({ refundedMinor: 9_000 }),
+    limits: limits({ byActor: 10_000, byProvider: 9_999 }),
   });
 
   it('names everything that is broken, in the contract’s order, each with its member of the request', () => {
@@ -221,6 +253,7 @@ describe('all rules together', () => {
       ['partial_not_supported', '/amount'],
       ['currency_mismatch', '/currency'],
       ['amount_exceeds_available', '/amount'],
+      ['limit_exceeded', '/amount'],
     ]);
     expect(rules.map(({ code }) => code)).toEqual([...ELIGIBILITY_CODES]);
   });
@@ -247,6 +280,38 @@ describe('all rules together', () => {
       });
       expect(brokenCodes(request({ amountMinor }), known)).toEqual(['amount_exceeds_available']);
     }
+  });
+});
+
+describe('the daily limits', () => {
+  const ruleOf = (known: EligibilityFacts) =>
+    decideEligibility(request(), known).rules.find(({ code }) => code === 'limit_exceeded');
+
+  it('are told with what is used of them, passed or not', () => {
+    expect(ruleOf(facts({ limits: limits({ byActor: 1, byProvider: 9_000 }) }))).toMatchObject({
+      passed: false,
+      detail: "4000 are asked for; the provider's daily limit is 10000, of which 9000 are used today.",
+      numbers: {
+        amount: 4_000,
+        daily_by_actor: 10_000,
+        used_by_actor: 1,
+        daily_by_provider: 10_000,
+        used_by_provider: 9_000,
+      },
+    });
+    expect(ruleOf(facts({ limits: limits({ byActor: 0 }) }))).toMatchObject({
+      passed: true,
+      detail: 'The amount fits into the daily limits.',
+      numbers: { daily_by_actor: 10_000, used_by_actor: 0, daily_by_provider: null, used_by_provider: null },
+    });
+    expect(ruleOf(facts())).toMatchObject({ passed: true, detail: 'No daily limit is set.' });
+  });
+
+  it('are both named where both are exceeded', () => {
+    expect(ruleOf(facts({ limits: limits({ byActor: 7_000, byProvider: 8_000 }) }))?.detail).toBe(
+      "4000 are asked for; the requester's daily limit is 10000, of which 7000 are used today; " +
+        "the provider's daily limit is 10000, of which 8000 are used today.",
+    );
   });
 });
 
@@ -306,11 +371,13 @@ it('never lets out more than is refundable, nor nothing, whatever is asked and k
       fc.record({ refundedMinor: amount, reservedMinor: amount, externalMinor: amount }),
       fc.constantFrom('none' as const, 'one' as const, 'many' as const),
       fc.nat({ max: 2 }),
-      (amountMinor, expectedRefundableMinor, moved, partials, liveRefunds) => {
+      fc.record({ byActor: amount, byProvider: amount }, { requiredKeys: [] }),
+      (amountMinor, expectedRefundableMinor, moved, partials, liveRefunds, used) => {
         const known = facts({
           payment: payment(moved),
           capabilities: { ...capabilities, partials },
           liveRefunds,
+          limits: limits(used),
         });
         const decision = decideEligibility(request({ amountMinor, expectedRefundableMinor }), known);
         if (decision.broken.length > 0) return;
@@ -320,6 +387,8 @@ it('never lets out more than is refundable, nor nothing, whatever is asked and k
         expect(decision.amountMinor).toBe(amountMinor ?? left);
         expect(partials !== 'many' && liveRefunds > 0).toBe(false);
         expect(expectedRefundableMinor ?? left).toBe(left);
+        expect(decision.amountMinor + (used.byActor ?? 0)).toBeLessThanOrEqual(10_000);
+        expect(decision.amountMinor + (used.byProvider ?? 0)).toBeLessThanOrEqual(10_000);
       },
     ),
     { numRuns: 2_000 },

@@ -14,8 +14,23 @@ export interface EligibilityFacts {
   readonly window: RefundWindow | null;
   /** Other refunds of ours that hold or moved money of this payment. */
   readonly liveRefunds: number;
+  readonly limits: DailyLimits;
   readonly nowMs: number;
 }
+
+/** Null: unlimited. */
+export interface DailyLimits {
+  readonly byActor: DailyLimit | null;
+  readonly byProvider: DailyLimit | null;
+}
+
+export interface DailyLimit {
+  readonly limitMinor: number;
+  /** What was asked for today in the payment's currency and not given back. */
+  readonly usedMinor: number;
+}
+
+export const UNLIMITED: DailyLimits = { byActor: null, byProvider: null };
 
 export interface EligibilityRequest {
   /** Null: all that is refundable. */
@@ -70,8 +85,7 @@ export function decideEligibility(request: EligibilityRequest, facts: Eligibilit
     partial_not_supported: partialRule(request.amountMinor, facts),
     currency_mismatch: currencyRule(request.currency, facts),
     amount_exceeds_available: amountRule(amountMinor, available, facts),
-    // Limits by actor and by provider come with the policy's limits; a policy that has any is refused at start-up.
-    limit_exceeded: { passed: true, detail: 'No limit is set.', pointer: '/amount', numbers: {} },
+    limit_exceeded: limitRule(amountMinor, facts.limits),
   };
   const rules: RuleResult[] = ELIGIBILITY_CODES.map((code) => ({ code, ...results[code] }));
   if (request.expectedRefundableMinor !== null) {
@@ -232,6 +246,38 @@ function amountRule(
       amount_external: facts.payment.externalMinor,
     },
   };
+}
+
+function limitRule(amountMinor: number, { byActor, byProvider }: DailyLimits): Omit<RuleResult, 'code'> {
+  const exceeded = [
+    ...(isExceeded(byActor, amountMinor) ? [`the requester's ${spent(byActor)}`] : []),
+    ...(isExceeded(byProvider, amountMinor) ? [`the provider's ${spent(byProvider)}`] : []),
+  ];
+  const passed = exceeded.length === 0;
+  return {
+    passed,
+    detail: !passed
+      ? sentence(`${amountMinor} are asked for; ${exceeded.join('; ')}`)
+      : byActor === null && byProvider === null
+        ? 'No daily limit is set.'
+        : 'The amount fits into the daily limits.',
+    pointer: '/amount',
+    numbers: {
+      amount: amountMinor,
+      daily_by_actor: byActor?.limitMinor ?? null,
+      used_by_actor: byActor?.usedMinor ?? null,
+      daily_by_provider: byProvider?.limitMinor ?? null,
+      used_by_provider: byProvider?.usedMinor ?? null,
+    },
+  };
+}
+
+function isExceeded(limit: DailyLimit | null, amountMinor: number): limit is DailyLimit {
+  return limit !== null && limit.usedMinor + amountMinor > limit.limitMinor;
+}
+
+function spent({ limitMinor, usedMinor }: DailyLimit): string {
+  return `daily limit is ${limitMinor}, of which ${usedMinor} are used today`;
 }
 
 function preconditionRule(expectedMinor: number, available: number): RuleResult {

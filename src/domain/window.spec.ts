@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { refundWindow, type WindowPolicy } from './window.js';
+import { refundWindow, startOfDayMs, type WindowPolicy } from './window.js';
 
 const SAO_PAULO = 'America/Sao_Paulo';
 const policy = (timeZone = SAO_PAULO): WindowPolicy => ({
@@ -121,6 +121,41 @@ describe('the other windows', () => {
       }
     },
   );
+});
+
+describe('the start of a day', () => {
+  const startOf = (now: string, timeZone: string): string =>
+    new Date(startOfDayMs(Date.parse(now), timeZone)).toISOString();
+
+  it.each([
+    ['noon', SAO_PAULO, '2026-01-10T12:00:00-03:00', '2026-01-10T03:00:00.000Z'],
+    ['its first instant', SAO_PAULO, '2026-01-10T00:00:00.000-03:00', '2026-01-10T03:00:00.000Z'],
+    ['its last instant', SAO_PAULO, '2026-01-10T23:59:59.999-03:00', '2026-01-10T03:00:00.000Z'],
+    ['another date in UTC', SAO_PAULO, '2026-01-11T02:59:59.999Z', '2026-01-10T03:00:00.000Z'],
+    ['a zone ahead of UTC', 'Asia/Tokyo', '2026-01-10T15:00:00.000Z', '2026-01-10T15:00:00.000Z'],
+    ['a day without a midnight', SAO_PAULO, '2018-11-04T12:00:00-02:00', '2018-11-04T03:00:00.000Z'],
+    ['the second 23:30 of a day', SAO_PAULO, '2018-02-18T02:30:00.000Z', '2018-02-17T02:00:00.000Z'],
+    // On 2026-11-01 Havana goes back from 01:00 to 00:00: its day begins at 04:00 UTC, and has a second midnight.
+    ['the first half past midnight', 'America/Havana', '2026-11-01T04:30:00Z', '2026-11-01T04:00:00.000Z'],
+    ['the second half past midnight', 'America/Havana', '2026-11-01T05:30:00Z', '2026-11-01T04:00:00.000Z'],
+    ['the noon after two midnights', 'America/Havana', '2026-11-01T17:00:00Z', '2026-11-01T04:00:00.000Z'],
+  ])('is its first instant in the zone: %s', (_case, timeZone, now, expected) => {
+    expect(startOf(now, timeZone)).toBe(expected);
+  });
+
+  it('has the date of now, and the instant before it another one, in every zone', () => {
+    const zone = fc.constantFrom(SAO_PAULO, 'America/Havana', 'Asia/Beirut', 'Pacific/Chatham', 'UTC');
+    const anyNowMs = fc.integer({ min: Date.UTC(2015, 0, 1), max: Date.UTC(2040, 0, 1) });
+    fc.assert(
+      fc.property(zone, anyNowMs, (timeZone, nowMs) => {
+        const startMs = startOfDayMs(nowMs, timeZone);
+        expect(startMs).toBeLessThanOrEqual(nowMs);
+        expect(dayNumber(startMs, timeZone)).toBe(dayNumber(nowMs, timeZone));
+        expect(dayNumber(startMs - 1, timeZone)).toBe(dayNumber(nowMs, timeZone) - 1);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
 
 /** The local calendar date as a running number of days: what the platform's own calendar says, not the code's. */

@@ -56,6 +56,11 @@ export function windowOfPayment(
   return refundWindow(payment.method, Math.min(payment.paidAtMs, shownPaidAtMs ?? Infinity), policy);
 }
 
+/** 00:00 of the day that `nowMs` lies in, in the zone; the day's first instant where it has no midnight. */
+export function startOfDayMs(nowMs: number, timeZone: string): number {
+  return firstInstantMs(DateTime.fromMillis(nowMs, { zone: timeZone }));
+}
+
 function before(deadlineMs: number, policy: WindowPolicy): RefundWindow {
   return { deadlineMs, submitBeforeMs: deadlineMs - policy.safetyMinutes * MINUTE_MS };
 }
@@ -63,9 +68,12 @@ function before(deadlineMs: number, policy: WindowPolicy): RefundWindow {
 /** The first instant after day `days`, counted from the payment's date in the zone: right across clock changes. */
 function endOfDay(paidAtMs: number, days: number, timeZone: string): number {
   const paidOn = DateTime.fromMillis(paidAtMs, { zone: timeZone });
-  return paidOn
-    .startOf('day')
-    .plus({ days: days + 1 })
-    .startOf('day')
-    .toMillis();
+  return firstInstantMs(paidOn.startOf('day').plus({ days: days + 1 }));
+}
+
+/** Where clocks go back from 01:00 to midnight, it comes twice, and the day begins with the first. */
+function firstInstantMs(day: DateTime): number {
+  const midnight = day.startOf('day');
+  const justBefore = midnight.minus(1);
+  return (justBefore.day === midnight.day ? justBefore.startOf('day') : midnight).toMillis();
 }
