@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { resolve } from 'node:path';
-import { ConfigError, readConfig } from './config.js';
+import { ConfigError, readConfig, readServiceConfig } from './config.js';
 
 const key = (bytes: number) => Buffer.alloc(bytes, 7).toString('base64');
 
@@ -118,9 +118,26 @@ describe('readConfig', () => {
   );
 });
 
-function refusal(env: NodeJS.ProcessEnv): string {
+describe('readServiceConfig', () => {
+  it('needs FRONT_DOOR_KEYS, says how to make one, and names what else is wrong in the same message', () => {
+    const message = refusal({ FRONT_DOOR_KEYS: '', PORT: '70000' }, readServiceConfig);
+    expect(message).toMatch(/^ {2}FRONT_DOOR_KEYS: is missing.*openssl rand -base64 32/m);
+    expect(message).toContain('PORT');
+    expect(refusal({ FRONT_DOOR_KEYS: `a:${key(31)}` }, readServiceConfig)).toContain('at least 32 bytes');
+  });
+
+  it('reads all else as the other commands do, and refuses what they refuse', () => {
+    const env = { FRONT_DOOR_KEYS: `b:${key(32)},a:${key(33)}`, PORT: '3005' };
+    expect(readServiceConfig(env)).toEqual(readConfig(env));
+    expect(readServiceConfig(env).frontDoorKeys.keys.map(({ id }) => id)).toEqual(['b', 'a']);
+    const confused = { ...env, CONFIRM_POLL_MS: '2', CONFIRM_POLL_MAX_MS: '1' };
+    expect(refusal(confused, readServiceConfig)).toContain('CONFIRM_POLL_MAX_MS');
+  });
+});
+
+function refusal(env: NodeJS.ProcessEnv, read: (env: NodeJS.ProcessEnv) => unknown = readConfig): string {
   try {
-    readConfig(env);
+    read(env);
   } catch (error) {
     if (error instanceof ConfigError) return error.message;
     throw error;

@@ -39,6 +39,11 @@ export interface Config {
   readonly providers: readonly ProviderSetup[];
 }
 
+/** What the API and the workers can't be without. */
+export interface ServiceConfig extends Config {
+  readonly frontDoorKeys: KeyRing;
+}
+
 /** Its message names every wrong setting and never repeats a value. */
 export class ConfigError extends Error {
   constructor(problems: readonly string[]) {
@@ -55,10 +60,35 @@ export function readConfig(
   env: NodeJS.ProcessEnv,
   definitions: readonly ProviderDefinition[] = PROVIDERS,
 ): Config {
+  return configOf(parse(Settings, env, definitions));
+}
+
+/** For the API and the workers, which know each other's messages by a key. @throws ConfigError as `readConfig` does. */
+export function readServiceConfig(env: NodeJS.ProcessEnv): ServiceConfig {
+  const parsed = parse(ServiceSettings, env, PROVIDERS);
+  return { ...configOf(parsed), frontDoorKeys: parsed.settings.FRONT_DOOR_KEYS };
+}
+
+/** The beginning that all environment names of a provider share: `PICPAY_`. */
+export function providerSettingPrefix(provider: string): string {
+  return `${provider.toUpperCase()}_`;
+}
+
+interface Parsed<Values> {
+  readonly settings: Values;
+  readonly given: Readonly<Record<string, string | undefined>>;
+  readonly providers: readonly ProviderSetup[];
+}
+
+function parse<Schema extends z.ZodType>(
+  schema: Schema,
+  env: NodeJS.ProcessEnv,
+  definitions: readonly ProviderDefinition[],
+): Parsed<z.output<Schema>> {
   const given = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
   );
-  const settings = Settings.safeParse(given);
+  const settings = schema.safeParse(given);
   const providers = definitions.map((definition) => readProvider(definition, given));
 
   const problems = [
@@ -66,8 +96,10 @@ export function readConfig(
     ...providers.flatMap((provider) => provider.problems),
   ];
   if (!settings.success || problems.length > 0) throw new ConfigError(problems);
+  return { settings: settings.data, given, providers };
+}
 
-  const s = settings.data;
+function configOf({ settings: s, given, providers }: Parsed<z.output<typeof Settings>>): Config {
   return {
     host: s.HOST,
     port: s.PORT,
@@ -86,11 +118,6 @@ export function readConfig(
     retryMaxMs: s.RETRY_MAX_MS,
     providers: providers.map(({ definition, settings }) => ({ definition, settings })),
   };
-}
-
-/** The beginning that all environment names of a provider share: `PICPAY_`. */
-export function providerSettingPrefix(provider: string): string {
-  return `${provider.toUpperCase()}_`;
 }
 
 const TEMPORAL_PLACE_SETTINGS = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'];
@@ -139,6 +166,12 @@ const Settings = z
     path: ['CONFIRM_POLL_MAX_MS'],
     message: 'must not be below CONFIRM_POLL_MS',
   });
+
+const ServiceSettings = Settings.safeExtend({
+  FRONT_DOOR_KEYS: z
+    .string('is missing: the API and all workers need the same, made once as id:$(openssl rand -base64 32)')
+    .pipe(macKeys),
+});
 
 function isPostgresUrl(text: string): boolean {
   return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);

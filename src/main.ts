@@ -4,7 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Client, Connection } from '@temporalio/client';
 import { createApp } from './api/app.js';
 import { createRefundEngine } from './api/refund-engine.js';
-import { readConfig } from './config.js';
+import { readServiceConfig } from './config.js';
 import { NEWEST_MIGRATION } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
 import { createApiMetrics } from './metrics/api-metrics.js';
@@ -18,7 +18,7 @@ const SWEEP_EVERY_MS = 100;
 /** `npm run start:api`: serves until SIGTERM; starts without PostgreSQL and Temporal, and outlives their loss. */
 async function main(): Promise<void> {
   const log = createLogger('api');
-  const config = readConfig(process.env);
+  const config = readServiceConfig(process.env);
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
   const connection = Connection.lazy(target.connection);

@@ -1,10 +1,11 @@
 import type { Logger } from 'pino';
 import type { ActivityDeps, Observe } from '../activities/deps.js';
 import type { RefundProvider } from './domain/provider.js';
-import type { Config, ProviderSetup } from './config.js';
+import type { Config, ProviderSetup, ServiceConfig } from './config.js';
 import { databaseUrlOf } from './database-url.js';
 import { createCredentialStore, type Sealing } from './ledger/credentials.js';
 import { openDatabase, type Database } from './ledger/database.js';
+import { createPolicyShelf } from './ledger/policies.js';
 import { readPolicy } from './policy.js';
 import type { Policy } from './domain/policy.js';
 import type { ProviderDefinition } from './providers/definition.js';
@@ -60,11 +61,17 @@ export function buildParts(config: Config, log: Logger): Parts {
   };
 }
 
-export function activityDeps(config: Config, parts: Parts, log: Logger, observe: Observe): ActivityDeps {
+export function activityDeps(
+  config: ServiceConfig,
+  parts: Parts,
+  log: Logger,
+  observe: Observe,
+): ActivityDeps {
   return {
     db: parts.db,
     providers: parts.providers,
-    policy: parts.policy,
+    policies: createPolicyShelf(parts.db, parts.policy, { nowMs: () => Date.now(), log }),
+    frontDoorKeys: config.frontDoorKeys,
     timings: {
       providerTimeoutMs: config.providerTimeoutMs,
       providerQuietMs: config.providerQuietMs,

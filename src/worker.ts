@@ -4,7 +4,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import type { Logger } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
-import { readConfig } from './config.js';
+import { readServiceConfig } from './config.js';
 import { freePort } from './embedded/ports.js';
 import { isDatabaseUp } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
@@ -28,7 +28,7 @@ const UPKEEP_ENDS_WITHIN_MS = 3_000;
 /** `npm run start:worker`: polls Temporal until SIGTERM; outlives the loss of Temporal and PostgreSQL. */
 async function main(): Promise<void> {
   const log = createLogger('worker');
-  const config = readConfig(process.env);
+  const config = readServiceConfig(process.env);
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
   const temporalMetrics = `127.0.0.1:${await freePort(0)}`;

@@ -11,6 +11,8 @@ export interface RefundContent {
   readonly reason: RefundReason;
   readonly requestedBy: string;
   readonly policyVersion: string;
+  /** From the second round of votes on: an agreement to send it once is none to send it again. */
+  readonly approvalRound?: number;
 }
 
 export function contentHashOf(content: RefundContent): string {
