@@ -1,11 +1,12 @@
 import { Context } from '@temporalio/activity';
+import { approvalsRequired } from '../src/domain/approval.js';
 import { decideEligibility } from '../src/domain/eligibility.js';
 import { assertNever } from '../src/domain/errors.js';
 import type { Payment } from '../src/domain/payment.js';
 import { isOpen } from '../src/domain/refund.js';
-import type { SagaTerms } from '../src/domain/saga-state.js';
+import type { ApprovalWait, SagaTerms } from '../src/domain/saga-state.js';
 import { factsShown } from '../src/domain/unregistered.js';
-import { windowOfPayment, type RefundWindow } from '../src/domain/window.js';
+import { startOfDayMs, windowOfPayment, type RefundWindow } from '../src/domain/window.js';
 import {
   admitRefund,
   decidedBefore,
@@ -14,12 +15,14 @@ import {
   type AdmissionOutcome,
   type AdmissionRules,
 } from '../src/ledger/admission.js';
+import { approvalWait } from '../src/ledger/approval-standing.js';
 import { attemptsOf } from '../src/ledger/attempts.js';
 import { findPayment, findPaymentAtProvider } from '../src/ledger/payments.js';
 import { referenceOf } from '../src/ledger/payment-row.js';
 import { findRefund } from '../src/ledger/refund-reads.js';
 import type { RefundRow } from '../src/ledger/refunds.js';
 import { contentHashOf } from '../src/signing/content-hash.js';
+import { isProven } from '../src/signing/proof.js';
 import { paymentIdOf } from '../src/signing/refund-id.js';
 import type { Envelope } from '../workflows/messages.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
@@ -50,9 +53,12 @@ type Subject =
 /** Reads the payment, decides every rule, reserves: one local activity, one transaction, one verdict. */
 export async function admit(
   deps: ActivityDeps,
-  { body: start }: Envelope<RefundStart> | Envelope<RefundResume>,
+  { body: start, proof }: Envelope<RefundStart> | Envelope<RefundResume>,
 ): Promise<AdmitResult> {
   if ('resume' in start) return goOn(deps, start.refundId);
+  if (proof === undefined || !isProven(deps.frontDoorKeys, 'start', start, proof)) {
+    return unproven(deps, start.refundId);
+  }
   // Before the clock is asked: what is decided stays so, however late this run comes to hear of it.
   const asked = { ...start, runId: runId() };
   const decided = await decidedBefore(deps.db, asked);
@@ -69,9 +75,12 @@ export async function admit(
     ...{ reason, description, reference, metadata },
     payment: subject.payment,
     reading: subject.reading,
-    policyVersion: deps.policy.version,
+    policy: deps.policies.current,
+    dayStartMs: startOfDayMs(nowMs, deps.policies.current.window.timeZone),
+    proof,
     nowMs,
   };
+  await deps.policies.keep();
   return answerTo(deps, start, await admitRefund(deps.db, admission, rulesOf(deps, start, subject, nowMs)));
 }
 
@@ -84,7 +93,8 @@ async function answerTo(
     case 'admitted':
       return {
         verdict: { kind: 'admitted', refundId: outcome.refund.id, firstAskId: outcome.firstAskId },
-        terms: termsOf(deps, outcome.refund),
+        terms: await termsOf(deps, outcome.refund),
+        ...(await waitOf(deps, outcome.refund)),
       };
     case 'refused':
       return { verdict: { kind: 'refused', broken: outcome.broken, firstAskId: outcome.firstAskId } };
@@ -100,6 +110,16 @@ async function answerTo(
     default:
       return assertNever(outcome);
   }
+}
+
+/** Nobody whom the front door let in asked for this; what is admitted already goes on, as the ledger has it. */
+async function unproven(deps: ActivityDeps, refundId: string): Promise<AdmitResult> {
+  if (await findRefund(deps.db, refundId)) return goOn(deps, refundId);
+  deps.log.error(
+    { refundId },
+    'a refund was started without the proof of the front door, and is not admitted',
+  );
+  return { verdict: { kind: 'unproven' } };
 }
 
 /** A refund has one workflow id and so one run at a time: if it is open and not ours yet, its earlier run is gone. */
@@ -118,7 +138,8 @@ async function resumeOf(deps: ActivityDeps, refund: RefundRow): Promise<Resume> 
   const open = attempts.findLast(({ conclusion }) => conclusion === null);
   const absent = attempts.filter(({ conclusion }) => conclusion === 'absent');
   return {
-    terms: termsOf(deps, refund),
+    terms: await termsOf(deps, refund),
+    ...(await waitOf(deps, refund)),
     attempt: refund.attempt,
     firstSentAtMs: open?.claimed_at.getTime() ?? null,
     // A person's resend that was never sent is still to be carried out.
@@ -205,13 +226,15 @@ function rulesOf(
   subject: Extract<Subject, { kind: 'subject' }>,
   nowMs: number,
 ): AdmissionRules {
+  const policy = deps.policies.current;
+  const { reason } = start.request;
   const shownPaidAtMs = subject.reading?.snapshot.paidAtMs ?? null;
   const window = (payment: Payment): RefundWindow | null =>
-    windowOfPayment(payment, shownPaidAtMs, deps.policy.window);
+    windowOfPayment(payment, shownPaidAtMs, policy.window);
   return {
     window,
     isLate: () => deps.nowMs() > start.admitUntilMs,
-    decide: (payment, standing) => {
+    decide: (payment, standing, limits) => {
       const { definition, provider } = providerNamed(deps, payment.provider);
       return decideEligibility(start.request, {
         payment,
@@ -221,9 +244,18 @@ function rulesOf(
         unknownAtProvider: subject.unknownAtProvider,
         window: window(payment),
         liveRefunds: standing.liveRefunds,
+        limits,
         nowMs,
       });
     },
+    approvals: (payment, amountMinor) =>
+      approvalsRequired(policy.approval.rules, {
+        amountMinor,
+        heldMinor: payment.refundedMinor + payment.reservedMinor,
+        reason,
+        provider: payment.provider,
+        requester: start.actor,
+      }),
     contentHash: (payment, amountMinor) =>
       contentHashOf({
         refundId: start.refundId,
@@ -231,9 +263,9 @@ function rulesOf(
         providerPaymentId: payment.providerPaymentId,
         amountMinor,
         currency: payment.currency,
-        reason: start.request.reason,
+        reason,
         requestedBy: start.actor,
-        policyVersion: deps.policy.version,
+        policyVersion: policy.version,
       }),
   };
 }
@@ -244,7 +276,14 @@ function runId(): string {
   return execution.runId;
 }
 
-function termsOf(deps: ActivityDeps, refund: RefundRow): SagaTerms {
+/** Nothing where it waits for nobody. */
+async function waitOf(deps: ActivityDeps, refund: RefundRow): Promise<{ approval?: ApprovalWait }> {
+  return refund.status === 'requires_approval' ? { approval: await approvalWait(deps.db, refund) } : {};
+}
+
+/** Under the policy that it was admitted under, whatever the file says by now. */
+async function termsOf(deps: ActivityDeps, refund: RefundRow): Promise<SagaTerms> {
+  const policy = await deps.policies.of(refund.policy_version);
   const { capabilities } = providerNamed(deps, refund.provider).definition;
   return {
     provider: refund.provider,
@@ -259,10 +298,11 @@ function termsOf(deps: ActivityDeps, refund: RefundRow): SagaTerms {
     pollMs: deps.timings.confirmPollMs,
     pollMaxMs: deps.timings.confirmPollMaxMs,
     retryMaxMs: deps.timings.retryMaxMs,
-    insufficientBalanceWaitMs: deps.policy.insufficientBalanceWaitMs,
-    providerUnavailableWaitMs: deps.policy.providerUnavailableWaitMs,
-    processingReviewAfterMs: deps.policy.processingReviewAfterMs,
-    unknownReviewAfterMs: deps.policy.outcomeUnknownReviewAfterMs,
+    insufficientBalanceWaitMs: policy.insufficientBalanceWaitMs,
+    providerUnavailableWaitMs: policy.providerUnavailableWaitMs,
+    processingReviewAfterMs: policy.processingReviewAfterMs,
+    unknownReviewAfterMs: policy.outcomeUnknownReviewAfterMs,
+    reminders: { everyMs: policy.approval.remindEveryMs, escalateAfterMs: policy.approval.escalateAfterMs },
   };
 }
 

@@ -1,13 +1,17 @@
-import type { Policy } from '../src/domain/policy.js';
 import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
 import type { Database } from '../src/ledger/database.js';
+import type { PolicyShelf } from '../src/ledger/policies.js';
 import type { ProviderDefinition } from '../src/providers/definition.js';
+import type { ProofKeys } from '../src/signing/proof.js';
 
 /** What activities close over; built once by the worker's wiring. */
 export interface ActivityDeps {
   readonly db: Database;
   readonly providers: ReadonlyMap<string, KnownProvider>;
-  readonly policy: Policy;
+  /** Each refund goes on under the policy that it was admitted under. */
+  readonly policies: PolicyShelf;
+  /** What the front door's messages are checked with. */
+  readonly frontDoorKeys: ProofKeys;
   readonly timings: Timings;
   readonly nowMs: () => number;
   readonly log: {

@@ -1,9 +1,11 @@
 import { admit } from './admission.activity.js';
+import { cancelRefund, castVote, expire, extendApproval, remind } from './approvals.activity.js';
 import type { ActivityDeps } from './deps.js';
 import { withFailures } from './failures.js';
 import { whileBeating } from './heartbeats.js';
 import type {
   LedgerActivities,
+  MessageActivities,
   ProviderActivities,
   ReconciliationReadings,
   ReconciliationSteps,
@@ -21,7 +23,9 @@ import { resolve } from './resolve.activity.js';
 import { submit } from './submit.activity.js';
 
 /** The activities of the workflows' own task queue. */
-export function createLedgerActivities(deps: ActivityDeps): LedgerActivities & ReconciliationSteps {
+export function createLedgerActivities(
+  deps: ActivityDeps,
+): LedgerActivities & MessageActivities & ReconciliationSteps {
   const bind = binder(deps);
   return {
     admit: bind('admit', admit),
@@ -29,6 +33,11 @@ export function createLedgerActivities(deps: ActivityDeps): LedgerActivities & R
     settle: bind('settle', settle),
     compensate: bind('compensate', compensate),
     review: bind('review', review),
+    expire: bind('expire', expire),
+    remind: bind('remind', remind),
+    castVote: bind('castVote', castVote),
+    extendApproval: bind('extendApproval', extendApproval),
+    cancelRefund: bind('cancelRefund', cancelRefund),
     beginReconciliation: bind('beginReconciliation', beginReconciliation),
     nextPayments: bind('nextPayments', nextPayments),
     noteReconciled: bind('noteReconciled', noteReconciled),

@@ -1,6 +1,14 @@
 import type { BrokenRule } from '../src/domain/eligibility.js';
 import type { EvidenceSource, FailureReason, RefundReason, RefundStatus } from '../src/domain/refund.js';
-import type { LookResult, SagaTerms, SubmitResult } from '../src/domain/saga-state.js';
+import type {
+  ApprovalStanding,
+  ApprovalWait,
+  LookResult,
+  Reminder,
+  SagaTerms,
+  SubmitResult,
+} from '../src/domain/saga-state.js';
+import type { VoteDecision, VoteRefusalCode } from '../src/domain/vote.js';
 import type { Envelope } from '../workflows/messages.js';
 
 /** Steps in the ledger: local, short, safe to repeat. */
@@ -12,7 +20,77 @@ export interface LedgerActivities {
   settle(input: { refundId: string }): Promise<ClosingResult>;
   compensate(input: { refundId: string; reason: FailureReason }): Promise<ClosingResult>;
   review(input: { refundId: string; why: string }): Promise<void>;
+  /** Ends the wait for votes, where its time is over by the later of the two clocks. */
+  expire(input: { refundId: string; nowMs: number }): Promise<ExpiryResult>;
+  remind(input: { refundId: string; of: Reminder; nowMs: number }): Promise<void>;
 }
+
+/**
+ * What a person asks of a refund, each message with the front door's proof: steps in the ledger, remote, because a
+ * message may come beside a ledger step of the refund's own. `nowMs` is the workflow's clock.
+ */
+export interface MessageActivities {
+  castVote(input: Received<VoteMessage>): Promise<Handled<VoteVerdict>>;
+  extendApproval(input: Received<ExtensionMessage>): Promise<Handled<ExtensionVerdict>>;
+  cancelRefund(input: Received<CancelMessage>): Promise<Handled<CancelVerdict>>;
+}
+
+export interface Received<Message> {
+  /** Whose workflow it came to. */
+  readonly refundId: string;
+  readonly message: Envelope<Message>;
+  readonly nowMs: number;
+}
+
+/** A proof is over all of it: no message is good for another refund, another person, or twice. */
+export interface PersonsMessage {
+  readonly refundId: string;
+  readonly actor: string;
+  readonly nonce: string;
+  readonly requestId: string;
+  /** Of the refund as the person saw it. */
+  readonly contentHash: string;
+}
+
+export interface VoteMessage extends PersonsMessage {
+  readonly decision: VoteDecision;
+  readonly comment: string | null;
+}
+
+export interface ExtensionMessage extends PersonsMessage {
+  readonly expiresAtMs: number;
+}
+
+export interface CancelMessage extends PersonsMessage {
+  readonly reason: string | null;
+}
+
+/** Null standing: the message is not the front door's, and changed nothing. */
+export interface Handled<Verdict> {
+  readonly verdict: Verdict | { readonly kind: 'unproven' };
+  readonly standing: ApprovalStanding | null;
+  readonly wakeRefundId: string | null;
+}
+
+export type VoteVerdict = Done | Refused<VoteRefusalCode>;
+export type ExtensionVerdict =
+  Done | Refused<'already_final' | 'approval_conflict' | 'extension_beyond_window' | 'not_later'>;
+export type CancelVerdict = Done | Refused<'not_cancelable'>;
+
+/** `repeated`: it had been done before. */
+interface Done {
+  readonly kind: 'done' | 'repeated';
+}
+
+interface Refused<Code> {
+  readonly kind: 'refused';
+  readonly code: Code;
+  readonly detail: string;
+}
+
+export type ExpiryResult =
+  | { readonly kind: 'standing'; readonly standing: ApprovalStanding; readonly wakeRefundId: string | null }
+  | { readonly kind: 'refused'; readonly why: string };
 
 /** Steps at the provider: remote, on its own task queue. `nowMs` is the workflow's clock. */
 export interface ProviderActivities {
@@ -21,11 +99,16 @@ export interface ProviderActivities {
   /** Looks again and again by its retries; ends when something is decided, or at `untilMs`. */
   watch(input: { refundId: string; untilMs: number }): Promise<LookResult>;
   /** Reads once more, then carries out a person's resolution of a review, unless what is shown contradicts it. */
-  resolve(input: { refundId: string; resolution: Resolution }): Promise<ResolveActivityResult>;
+  resolve(input: {
+    refundId: string;
+    resolution: Resolution;
+    /** The front door's, over the resolution. */
+    proof?: string;
+  }): Promise<ResolveActivityResult>;
 }
 
 /** What a person decided about a refund in review. */
-export interface Resolution {
+export interface Resolution extends PersonsMessage {
   /** One a decision: a repeat of the activity recognises its own. */
   readonly id: string;
   /** Of the refund as the person saw it: what happened since makes it another review. */
@@ -33,19 +116,19 @@ export interface Resolution {
   readonly outcome: 'succeeded' | 'failed' | 'resend';
   /** What the decision rests on, in the person's words or named facts. */
   readonly evidence: string | Readonly<Record<string, string>>;
-  readonly actor: string;
-  readonly requestId: string;
 }
 
 export type ResolutionVerdict =
   | { readonly kind: 'closed'; readonly status: RefundStatus }
   /** To be sent again; `attempt` was the last number. */
-  | { readonly kind: 'resend'; readonly attempt: number }
+  | { readonly kind: 'resend'; readonly attempt: number; readonly approval?: ApprovalWait }
   | { readonly kind: 'contradicted'; readonly why: string }
   | { readonly kind: 'providerUnavailable'; readonly detail: string }
   | { readonly kind: 'notInReview' }
   /** The requester may not decide about their own refund. */
-  | { readonly kind: 'ownRefund' };
+  | { readonly kind: 'ownRefund' }
+  /** Not from the front door: nothing was decided. */
+  | { readonly kind: 'unproven' };
 
 export interface ResolveActivityResult {
   readonly verdict: ResolutionVerdict;
@@ -110,10 +193,17 @@ export type AdmissionVerdict =
   | { readonly kind: 'duplicateReference'; readonly detail: string }
   | { readonly kind: 'providerUnavailable'; readonly detail: string }
   /** `admitUntilMs` passed before the ledger could be asked. */
-  | { readonly kind: 'tooLate' };
+  | { readonly kind: 'tooLate' }
+  /** Not from the front door, or from one whose key the workers do not know: nothing is stored. */
+  | { readonly kind: 'unproven' };
 
 export type AdmitResult =
-  | { readonly verdict: Extract<AdmissionVerdict, { kind: 'admitted' }>; readonly terms: SagaTerms }
+  | {
+      readonly verdict: Extract<AdmissionVerdict, { kind: 'admitted' }>;
+      readonly terms: SagaTerms;
+      /** Votes are waited for first. */
+      readonly approval?: ApprovalWait;
+    }
   /** This very refund is open and its earlier run is gone (reset, lost): this run goes on from the ledger. */
   | { readonly verdict: Extract<AdmissionVerdict, { kind: 'replayed' }>; readonly resume: Resume }
   /** It has ended already. */
@@ -130,6 +220,7 @@ export interface Resume {
   /** Resends that proven absence has already led to. */
   readonly resends: number;
   readonly inReview: boolean;
+  readonly approval?: ApprovalWait;
 }
 
 /** Steps of a reconciliation in the ledger: local, short, safe to repeat. */

@@ -76,6 +76,7 @@ async function claimAndCall(
       : claimAndCall(deps, provider, subject, turn.permit);
   }
 
+  const { window } = await deps.policies.of(refund.policy_version);
   const nowMs = deps.nowMs();
   const claimed = await claimAttempt(deps.db, {
     refundId: refund.id,
@@ -86,7 +87,7 @@ async function claimAndCall(
     rules: {
       capabilities: provider.capabilities,
       providerEnabled: true,
-      window: windowOfPayment(paymentFromRow(payment), read.snapshot.paidAtMs, deps.policy.window),
+      window: windowOfPayment(paymentFromRow(payment), read.snapshot.paidAtMs, window),
     },
     sendByMs: nowMs + sendWithinMs(deps),
     nowMs,

@@ -17,6 +17,12 @@ export const LEDGER_STEP: LocalActivityOptions = {
   localRetryThreshold: '5s',
 };
 
+/** What a person asked is judged in the ledger, again and again until PostgreSQL answers; a repeat changes nothing. */
+export const MESSAGE_STEP: ActivityOptions = {
+  startToCloseTimeout: '15s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: RECOVERED_WITHIN },
+};
+
 /**
  * One call at a provider, its reading before and the storing of its answer after. A repeat by the engine finds the
  * claim and sends nothing, so retries are safe; heartbeats only begin after some seconds and make a dead worker known.

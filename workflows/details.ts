@@ -13,7 +13,7 @@ export function describeStage(
   if (state.attempt > 0) lines.push(`Attempt ${state.attempt}.`);
   const { terms } = state;
   if (terms?.submitBeforeMs) lines.push(`Must be sent before ${iso(terms.submitBeforeMs)}.`);
-  lines.push('', mayDo(state));
+  lines.push(...approvalLines(state), '', mayDo(state));
   return lines.join('\n');
 }
 
@@ -21,6 +21,10 @@ function happening(state: SagaState, step: Step, queuedBehind: string | null): s
   switch (state.stage) {
     case 'admitting':
       return 'Deciding whether the refund is allowed, and reserving its amount';
+    case 'approving':
+      return step.kind === 'expire'
+        ? 'The time for votes is over: giving the reservation back'
+        : `Waiting for people: ${state.approval?.wait.missing ?? 0} of ${state.approval?.wait.required ?? 0} approvals are missing`;
     case 'waiting':
       return waiting(state, queuedBehind);
     case 'submitting':
@@ -58,8 +62,20 @@ function waiting(state: SagaState, queuedBehind: string | null): string {
   }
 }
 
+function approvalLines({ stage, approval }: SagaState): string[] {
+  if (stage !== 'approving' || !approval) return [];
+  const { round, requestedAtMs, expiresAtMs } = approval.wait;
+  return [
+    `Asked for at ${iso(requestedAtMs)}${round > 1 ? `, round ${round}: it was sent before and is to be sent again` : ''}.`,
+    `Votes count until ${iso(expiresAtMs)}; then it expires and the amount is free again.`,
+    ...(approval.escalated ? ['**Escalated:** it waits longer than the policy likes.'] : []),
+  ];
+}
+
 function mayDo(state: SagaState): string {
   switch (state.stage) {
+    case 'approving':
+      return 'To do: approvers other than who asked vote in the API, `/approve` or `/reject`; an operator may `/extend` or `/cancel`. What is sent by hand through Temporal changes nothing.';
     case 'waiting':
       return `${WAITING_TO_DO[state.wait?.reason ?? 'queued']} Nothing is on its way at the provider.`;
     case 'resolving':

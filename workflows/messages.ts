@@ -1,12 +1,19 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type {
   AdmissionVerdict,
+  CancelMessage,
+  CancelVerdict,
+  ExtensionMessage,
+  ExtensionVerdict,
+  Handled,
   PaymentReconciliationStart,
   ReconciliationStart,
   RefundResume,
   RefundStart,
   Resolution,
   ResolutionVerdict,
+  VoteMessage,
+  VoteVerdict,
 } from '../activities/interface.js';
 
 /** Every message travels in an envelope; `proof` is the front door's signature where one is required. */
@@ -54,9 +61,21 @@ export const resolveUpdate = defineUpdate<ResolutionVerdict, [Envelope<Resolutio
 /** Where the refund's process stands: stage, what it waits for, since when. */
 export const stageQuery = defineQuery<string>('stage');
 
-export type RefundWorkflow = (
-  start: Envelope<RefundStart> | Envelope<RefundResume>,
-) => Promise<{ status: string }>;
+/** A person approves or rejects. */
+export const voteUpdate = defineUpdate<Verdict<VoteVerdict>, [Envelope<VoteMessage>]>('vote');
+
+/** An operator gives people more time. */
+export const extendUpdate = defineUpdate<Verdict<ExtensionVerdict>, [Envelope<ExtensionMessage>]>('extend');
+
+/** A person ends a refund of which nothing is on its way. */
+export const cancelUpdate = defineUpdate<Verdict<CancelVerdict>, [Envelope<CancelMessage>]>('cancel');
+
+type Verdict<Of> = Handled<Of>['verdict'];
+
+/** How a refund's workflow begins: asked for, or taken up again. */
+export type Start = Envelope<RefundStart> | Envelope<RefundResume>;
+
+export type RefundWorkflow = (start: Start) => Promise<{ status: string }>;
 
 export const RECONCILIATION_WORKFLOW_TYPE = 'reconciliation';
 export const PAYMENT_RECONCILIATION_WORKFLOW_TYPE = 'paymentReconciliation';
@@ -83,4 +102,6 @@ export const SEARCH_ATTRIBUTES = {
   RefundReference: 'KEYWORD',
   RefundAmount: 'INT',
   RefundDeadline: 'DATETIME',
+  RefundVotesMissing: 'INT',
+  RefundApprovalUntil: 'DATETIME',
 } as const;

@@ -4,17 +4,14 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
-  getExternalWorkflowHandle,
   isCancellation,
   log,
   proxyActivities,
   proxyLocalActivities,
   setCurrentDetails,
-  setHandler,
-  upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { ApplicationFailure, defineSearchAttributeKey } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/common';
 import { assertNever } from '../src/domain/errors.js';
 import { begin, decide } from '../src/domain/saga.js';
 import type { Observation, SagaState, SagaTerms, Step } from '../src/domain/saga-state.js';
@@ -23,23 +20,12 @@ import type {
   ClosingResult,
   LedgerActivities,
   ProviderActivities,
-  RefundResume,
-  RefundStart,
-  Resolution,
-  ResolutionVerdict,
 } from '../activities/interface.js';
 import { LEDGER_STEP, providerCall, providerWatch } from './activity-options.js';
 import { describeStage } from './details.js';
-import {
-  admissionUpdate,
-  hintSignal,
-  refundIdOf,
-  refundWorkflowId,
-  resolveUpdate,
-  retrySignal,
-  stageQuery,
-  type Envelope,
-} from './messages.js';
+import { refundIdOf, type Start } from './messages.js';
+import { afterWait, dismissResolutions, heed, isWoken, listen, noNews, wake, type News } from './news.js';
+import { showApproval, showEnd } from './search-attributes.js';
 
 const ledger = proxyLocalActivities<LedgerActivities>(LEDGER_STEP);
 const provider = proxyActivities<ProviderActivities>({ startToCloseTimeout: '5m' });
@@ -49,26 +35,6 @@ export interface CarriedOn {
   readonly state: SagaState;
   readonly verdict: AdmissionVerdict;
 }
-
-/** What has come in from outside since somebody last asked. */
-interface News {
-  verdict: AdmissionVerdict | undefined;
-  hint: 'webhook' | 'refresh' | null;
-  /** The hint that the next look follows; null: it follows the timer. */
-  heeded: 'webhook' | 'refresh' | null;
-  /** What stood in the way may be gone. */
-  mayRetry: boolean;
-  /** What persons decided and nobody has carried out yet, oldest first. */
-  readonly resolutions: AskedResolution[];
-  queuedBehind: string | null;
-}
-
-interface AskedResolution {
-  readonly resolution: Resolution;
-  verdict: ResolutionVerdict | undefined;
-}
-
-type Start = Envelope<RefundStart> | Envelope<RefundResume>;
 
 /**
  * One refund, from the request to its end. Temporal's own cancel request is ignored: it carries no proof of who asks,
@@ -86,14 +52,8 @@ export function refund(start: Start, carried?: CarriedOn): Promise<{ status: str
 
 /** `decide` chooses each step, this carries it out and reports. */
 async function live(start: Start, carried?: CarriedOn): Promise<{ status: string }> {
-  const news: News = {
-    verdict: carried?.verdict,
-    hint: null,
-    heeded: null,
-    mayRetry: false,
-    resolutions: [],
-    queuedBehind: null,
-  };
+  const news = noNews(carried?.verdict);
+  let shown: number | null = null;
   let { state, step } = carried
     ? decide(carried.state, { kind: 'paused' }, Date.now())
     : decide(begin(Date.now()), { kind: 'started' }, Date.now());
@@ -104,63 +64,23 @@ async function live(start: Start, carried?: CarriedOn): Promise<{ status: string
     const seen = await carryOut(step, start, state, news);
     if (seen.kind === 'paused' && workflowInfo().continueAsNewSuggested) await goOnAnew(start, state, news);
     ({ state, step } = decide(state, seen, Date.now()));
-    if (state.stage !== 'review') dismiss(news.resolutions);
+    if (state.stage !== 'review') dismissResolutions(news);
+    shown = showApproval(state, shown);
   }
 
   setCurrentDetails(`**Ended: ${step.status}**`);
-  showInSearch(step.status, state.terms, start.body.refundId);
+  showEnd(step.status, state.terms, start.body.refundId, shown !== null);
   await condition(allHandlersFinished);
   return { status: step.status };
 }
 
-async function goOnAnew(start: Start, state: SagaState, { verdict, resolutions }: News): Promise<void> {
+async function goOnAnew(start: Start, state: SagaState, news: News): Promise<void> {
+  const { verdict, resolutions } = news;
   if (!verdict) return;
   await condition(() => allHandlersFinished() || resolutions.length > 0);
-  // Whoever waits for a resolution would wait for ever: the next pause will do.
-  if (resolutions.length === 0) await continueAsNew<typeof refund>(start, { state, verdict });
-}
-
-/** What a person decided was about the review that is over. */
-function dismiss(resolutions: AskedResolution[]): void {
-  for (const asked of resolutions.splice(0)) asked.verdict = { kind: 'notInReview' };
-}
-
-function listen(start: Start, news: News, stage: () => SagaState['stage']): void {
-  const verdict = (): AdmissionVerdict | undefined => news.verdict;
-  setHandler(admissionUpdate, async ({ body }) => {
-    // A run that resumed knows no request: its verdict sends the asker to the ledger, which compares.
-    if ('fingerprint' in start.body && body.fingerprint !== start.body.fingerprint) {
-      return { kind: 'keyReused' };
-    }
-    // At once where it is known: a handler that waits beside a ledger step may end elsewhere in a replay.
-    const known = verdict();
-    if (known) return known;
-    // Handlers run outside the workflow's own scope: without one of theirs a cancel request would reach them.
-    await CancellationScope.nonCancellable(() => condition(() => news.verdict !== undefined));
-    return verdict() as AdmissionVerdict;
-  });
-  setHandler(hintSignal, ({ body }) => {
-    // A webhook outranks a refresh as the source of what the next look finds.
-    if (news.hint !== 'webhook') news.hint = body.source;
-  });
-  setHandler(retrySignal, () => {
-    news.mayRetry = true;
-  });
-  setHandler(resolveUpdate, async ({ body }) => {
-    if (stage() === 'admitting') {
-      await CancellationScope.nonCancellable(() => condition(() => stage() !== 'admitting'));
-    }
-    if (stage() !== 'review') {
-      // The ledger may know of a review that this run has not heard of: a look tells.
-      news.mayRetry = true;
-      return { kind: 'notInReview' };
-    }
-    const asked: AskedResolution = { resolution: body, verdict: undefined };
-    news.resolutions.push(asked);
-    await CancellationScope.nonCancellable(() => condition(() => asked.verdict !== undefined));
-    return asked.verdict as ResolutionVerdict;
-  });
-  setHandler(stageQuery, stage);
+  // Whoever waits for a resolution would wait for ever, and a vote's news would be lost: the next pause will do.
+  if (resolutions.length > 0 || news.approval) return;
+  await continueAsNew<typeof refund>(start, { state, verdict });
 }
 
 async function carryOut(
@@ -179,8 +99,17 @@ async function carryOut(
       news.verdict = admission.verdict;
       if ('resume' in admission) return { kind: 'resumed', ...admission.resume };
       if ('status' in admission) return { kind: 'closed', status: admission.status };
-      return 'terms' in admission ? { kind: 'admitted', terms: admission.terms } : { kind: 'notAdmitted' };
+      if (!('terms' in admission)) return { kind: 'notAdmitted' };
+      const { terms, approval } = admission;
+      return { kind: 'admitted', terms, ...(approval ? { approval } : {}) };
     }
+    case 'expire':
+      return expire(refundId);
+    case 'remind':
+      await ledger.remind.executeWithOptions({ ...LEDGER_STEP, summary: 'Say that it waits' }, [
+        { refundId, of: step.of, nowMs: Date.now() },
+      ]);
+      return { kind: 'reminded' };
     case 'takeLane': {
       const lane = await ledger.takeLane.executeWithOptions(
         { ...LEDGER_STEP, summary: 'Take the payment’s lane' },
@@ -218,6 +147,17 @@ async function carryOut(
     default:
       return assertNever(step);
   }
+}
+
+/** People may have been faster: the ledger says how it stands. */
+async function expire(refundId: string): Promise<Observation> {
+  const expiry = await ledger.expire.executeWithOptions(
+    { ...LEDGER_STEP, summary: 'The time for votes is over' },
+    [{ refundId, nowMs: Date.now() }],
+  );
+  if (expiry.kind === 'refused') return { kind: 'closingRefused' };
+  await wake(expiry.wakeRefundId);
+  return { kind: 'approval', standing: expiry.standing };
 }
 
 async function submit(attempt: number, refundId: string, terms: SagaTerms): Promise<Observation> {
@@ -277,29 +217,17 @@ async function pause(
   news: News,
 ): Promise<Observation> {
   await condition(() => isWoken(state, news), Math.max(1, Math.ceil(step.ms)), { summary: step.why });
-  heed(news);
   return afterWait(state, news);
-}
-
-/** Before anything is sent a hint is no news; after that, whatever the provider may have to show is. */
-function isWoken({ stage }: SagaState, news: News): boolean {
-  if (news.mayRetry) return true;
-  if (stage === 'waiting') return false;
-  return news.hint !== null || (stage === 'review' && news.resolutions.length > 0);
-}
-
-function afterWait({ stage }: SagaState, news: News): Observation {
-  news.mayRetry = false;
-  return { kind: stage === 'review' && news.resolutions.length > 0 ? 'resolutionAsked' : 'paused' };
 }
 
 async function resolve(refundId: string, terms: SagaTerms, news: News): Promise<Observation> {
   const asked = news.resolutions.shift();
   if (!asked) throw new Error('no resolution was asked for');
+  const { body, proof } = asked.message;
   try {
     const { verdict, wakeRefundId } = await provider.resolve.executeWithOptions(
-      { ...providerCall(terms), summary: `A person decided: ${asked.resolution.outcome}` },
-      [{ refundId, resolution: asked.resolution }],
+      { ...providerCall(terms), summary: `A person decided: ${body.outcome}` },
+      [{ refundId, resolution: body, ...(proof === undefined ? {} : { proof }) }],
     );
     asked.verdict = verdict;
     await wake(wakeRefundId);
@@ -314,48 +242,10 @@ async function resolve(refundId: string, terms: SagaTerms, news: News): Promise<
   }
 }
 
-/** Takes the hint, so that one hint wakes one pause. */
-function heed(news: News): News['heeded'] {
-  news.heeded = news.hint ?? news.heeded;
-  news.hint = null;
-  return news.heeded;
-}
-
 async function closed(result: ClosingResult): Promise<Observation> {
   if (result.kind === 'refused') return { kind: 'closingRefused' };
   await wake(result.wakeRefundId);
   return { kind: 'closed', status: result.status };
-}
-
-async function wake(refundId: string | null): Promise<void> {
-  if (refundId === null) return;
-  try {
-    await getExternalWorkflowHandle(refundWorkflowId(refundId)).signal(retrySignal, { body: {} });
-  } catch {
-    // It has ended or is lost; whoever waits asks again by timer.
-  }
-}
-
-function showInSearch(status: string, terms: SagaTerms | null, refundId: string): void {
-  log.info('refund ended', { refundId, status });
-  upsertSearchAttributes([
-    { key: defineSearchAttributeKey('RefundStatus', 'KEYWORD'), value: status },
-    ...(terms
-      ? [
-          { key: defineSearchAttributeKey('RefundProvider', 'KEYWORD'), value: terms.provider },
-          { key: defineSearchAttributeKey('RefundPaymentId', 'KEYWORD'), value: terms.paymentId },
-          { key: defineSearchAttributeKey('RefundAmount', 'INT'), value: terms.amountMinor },
-          ...(terms.deadlineMs === null
-            ? []
-            : [
-                {
-                  key: defineSearchAttributeKey('RefundDeadline', 'DATETIME'),
-                  value: new Date(terms.deadlineMs),
-                },
-              ]),
-        ]
-      : []),
-  ]);
 }
 
 function termsOf(state: SagaState): SagaTerms {

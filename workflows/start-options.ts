@@ -5,12 +5,7 @@ import {
   WorkflowIdReusePolicy,
   type SearchAttributePair,
 } from '@temporalio/common';
-import type {
-  PaymentReconciliationStart,
-  ReconciliationStart,
-  RefundResume,
-  RefundStart,
-} from '../activities/interface.js';
+import type { PaymentReconciliationStart, ReconciliationStart } from '../activities/interface.js';
 import { formatDecimal } from '../src/domain/money.js';
 import {
   paymentReconciliationWorkflowId,
@@ -19,6 +14,7 @@ import {
   refundWorkflowId,
   SEARCH_ATTRIBUTES,
   type Envelope,
+  type Start,
 } from './messages.js';
 
 /** What the ledger knows, for people who look at Temporal. Nothing personal, nothing that decides. */
@@ -54,8 +50,6 @@ export interface RefundStartOptions {
   readonly staticSummary: string;
   readonly staticDetails: string;
 }
-
-type Start = Envelope<RefundStart> | Envelope<RefundResume>;
 
 /** How a refund's workflow is started, whoever starts it: a running one is left as it is. */
 export function refundStartOptions(start: Start, hints: RefundHints): RefundStartOptions {

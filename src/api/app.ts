@@ -9,6 +9,7 @@ import { NestFactory, Reflector } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { ApprovalsController } from './approvals.controller.js';
 import { addBodyParsers, WEBHOOK_BODY_LIMIT_BYTES, isWebhookRoute } from './body-parsers.js';
 import { ApiKeyGuard } from './caller.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
@@ -41,6 +42,7 @@ const NEST_OPTIONS: Pick<NestApplicationOptions, 'logger' | 'bodyParser' | 'abor
   controllers: [
     PaymentsController,
     RefundsController,
+    ApprovalsController,
     ReviewsController,
     ProvidersController,
     ReconciliationsController,

@@ -2,14 +2,19 @@ import type { Policy } from '../domain/policy.js';
 import type { RefundProvider } from '../domain/provider.js';
 import type { Database } from '../ledger/database.js';
 import type { ProviderDefinition } from '../providers/definition.js';
+import type { ProofKeys } from '../signing/proof.js';
 import type { SealingKeys } from '../signing/seal.js';
 import type { RefundEngine } from './refund-engine.js';
 
 /** All that the front door needs; plain values, so that a test can give its own. */
 export interface ApiDeps {
   readonly db: Database;
-  readonly config: { readonly payloadKeys: SealingKeys | null };
-  readonly policy: Pick<Policy, 'window'>;
+  readonly config: {
+    readonly payloadKeys: SealingKeys | null;
+    /** What workers know the door's messages by. */
+    readonly frontDoorKeys: ProofKeys;
+  };
+  readonly policy: Pick<Policy, 'window' | 'approval' | 'limits'>;
   /** By name, in the registry's order. */
   readonly providers: ReadonlyMap<string, ConfiguredProvider>;
   readonly engine: RefundEngine;

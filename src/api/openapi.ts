@@ -12,8 +12,9 @@ import {
   type OpenAPIObject,
 } from '@nestjs/swagger';
 import { z } from 'zod';
+import type { VoteDecision } from '../domain/vote.js';
 import type { Role } from '../ledger/keys.js';
-import { Public, Roles } from './caller.js';
+import { KeepsRefusalsOf, Public, Roles } from './caller.js';
 import { problemBody, PROBLEM_MEDIA_TYPE, Problem, PROBLEMS, type ProblemCode } from './problem.js';
 import { problemSchema } from './problem.schema.js';
 
@@ -30,6 +31,8 @@ export interface OperationSpec {
   }[];
   /** Beside those that every route has. */
   readonly problems: readonly ProblemCode[];
+  /** Who lacks the role is named in the refund's trail. */
+  readonly keepsRefusalsOf?: VoteDecision;
   /** Takes an Idempotency-Key. */
   readonly idempotent?: boolean;
   /** Takes any body, of any type. */
@@ -65,6 +68,7 @@ export function Operation(spec: OperationSpec): MethodDecorator {
   if (access === 'open') decorators.push(Public());
   else decorators.push(ApiBearerAuth('key'));
   if (access !== 'open' && access.length > 0) decorators.push(Roles(...access));
+  if (spec.keepsRefusalsOf) decorators.push(KeepsRefusalsOf(spec.keepsRefusalsOf));
   if (spec.idempotent) decorators.push(ApiHeader(IDEMPOTENCY_KEY));
   if (spec.mediaType) decorators.push(ApiProduces(spec.mediaType));
   if (spec.rawBody) {

@@ -11,6 +11,10 @@ export type ProblemCode =
   | 'idempotency_in_progress'
   | 'duplicate_reference'
   | 'payment_conflict'
+  | 'approval_conflict'
+  | 'already_final'
+  | 'not_cancelable'
+  | 'extension_beyond_window'
   | 'not_in_review'
   | 'provider_contradicts'
   | 'payload_too_large'
@@ -40,6 +44,9 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   idempotency_in_progress: { status: 409, title: 'The same request is in progress', retryable: true },
   duplicate_reference: { status: 409, title: 'The reference is in use', retryable: false },
   payment_conflict: { status: 409, title: 'The payment is registered with other facts', retryable: false },
+  approval_conflict: { status: 409, title: 'The vote does not fit', retryable: false },
+  already_final: { status: 409, title: 'There is nothing left to decide', retryable: false },
+  not_cancelable: { status: 409, title: 'It can not be canceled', retryable: false },
   not_in_review: { status: 409, title: 'The refund is not in review', retryable: false },
   provider_contradicts: { status: 409, title: 'The provider shows otherwise', retryable: false },
   refundable_amount_mismatch: { status: 412, title: 'The refundable amount is another', retryable: false },
@@ -57,6 +64,11 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   partial_not_supported: { status: 422, title: 'Partial refunds are not supported', retryable: false },
   currency_mismatch: { status: 422, title: 'The currency does not fit', retryable: false },
   amount_exceeds_available: { status: 422, title: 'The amount exceeds what is refundable', retryable: false },
+  extension_beyond_window: {
+    status: 422,
+    title: 'The refund window ends before that',
+    retryable: false,
+  },
   limit_exceeded: { status: 422, title: 'A limit is exceeded', retryable: false },
   headers_too_large: { status: 431, title: 'The header fields are too large', retryable: false },
   internal_error: { status: 500, title: 'Internal error', retryable: true },

@@ -1,20 +1,29 @@
-import { randomUUID } from 'node:crypto';
 import {
   isGrpcServiceError,
   WithStartWorkflowOperation,
   type Client,
   type ConnectionLike,
 } from '@temporalio/client';
-import { WorkflowNotFoundError } from '@temporalio/common';
+import { WorkflowNotFoundError, type UpdateDefinition } from '@temporalio/common';
 import type {
   AdmissionVerdict,
+  CancelMessage,
+  CancelVerdict,
+  ExtensionMessage,
+  ExtensionVerdict,
+  Handled,
   PaymentReconciliationStart,
+  PersonsMessage,
   RefundStart,
   Resolution,
   ResolutionVerdict,
+  VoteMessage,
+  VoteVerdict,
 } from '../../activities/interface.js';
 import {
   admissionUpdate,
+  cancelUpdate,
+  extendUpdate,
   hintSignal,
   PAYMENT_RECONCILIATION_WORKFLOW_TYPE,
   readAgainSignal,
@@ -22,6 +31,7 @@ import {
   REFUND_WORKFLOW_TYPE,
   refundWorkflowId,
   resolveUpdate,
+  voteUpdate,
   type Envelope,
   type PaymentReconciliationWorkflow,
   type ReconciliationWorkflow,
@@ -42,11 +52,18 @@ export interface RefundEngine {
    * Starts the refund's workflow, or finds it, and waits for its first verdict.
    * @throws EngineFailure when no verdict came in time: whether the refund is admitted is then unknown.
    */
-  requestRefund(start: RefundStart, hints: RefundHints): Promise<AdmissionVerdict>;
+  requestRefund(start: Envelope<RefundStart>, hints: RefundHints): Promise<AdmissionVerdict>;
   /** Starts the process of an open refund where none runs; a running one is left as it is. @throws EngineFailure */
   keepRunning(refund: OpenRefund): Promise<void>;
   /** Hands a person's decision to the refund's process, which is started where none runs. @throws EngineFailure */
-  resolve(refund: OpenRefund, resolution: Resolution): Promise<ResolutionVerdict>;
+  resolve(refund: OpenRefund, resolution: Envelope<Resolution>): Promise<ResolutionVerdict>;
+  /** The same for a vote, for more time, and for its end by a person. @throws EngineFailure */
+  vote(refund: OpenRefund, message: Envelope<VoteMessage>): Promise<Handled<VoteVerdict>['verdict']>;
+  extend(
+    refund: OpenRefund,
+    message: Envelope<ExtensionMessage>,
+  ): Promise<Handled<ExtensionVerdict>['verdict']>;
+  cancel(refund: OpenRefund, message: Envelope<CancelMessage>): Promise<Handled<CancelVerdict>['verdict']>;
   /** Tells a running refund to look at its provider soon. @throws EngineFailure */
   hint(refundId: string, source: 'webhook' | 'refresh'): Promise<void>;
   /** Starts the process of a reconciliation that has its row; a running one is left as it is. @throws EngineFailure */
@@ -79,12 +96,12 @@ export function createRefundEngine(client: Client): RefundEngine {
     requestRefund: (start, hints) =>
       withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
         client.workflow.executeUpdateWithStart(admissionUpdate, {
-          args: [{ body: { fingerprint: start.fingerprint } }],
+          args: [{ body: { fingerprint: start.body.fingerprint } }],
           // One a request: an update id that repeats would answer without comparing the bodies.
-          updateId: start.askId,
+          updateId: start.body.askId,
           startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
             REFUND_WORKFLOW_TYPE,
-            refundStartOptions({ body: start }, hints),
+            refundStartOptions(start, hints),
           ),
         }),
       ),
@@ -93,18 +110,10 @@ export function createRefundEngine(client: Client): RefundEngine {
         client.workflow.start<RefundWorkflow>(REFUND_WORKFLOW_TYPE, resumeOptions(refund)),
       );
     },
-    resolve: (refund, resolution) =>
-      withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
-        client.workflow.executeUpdateWithStart(resolveUpdate, {
-          args: [{ body: resolution }],
-          // One a request: whoever asks again after a refusal is to be judged anew. The ledger knows repeats.
-          updateId: randomUUID(),
-          startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
-            REFUND_WORKFLOW_TYPE,
-            resumeOptions(refund),
-          ),
-        }),
-      ),
+    resolve: (refund, message) => tell(client, resolveUpdate, refund, message),
+    vote: (refund, message) => tell(client, voteUpdate, refund, message),
+    extend: (refund, message) => tell(client, extendUpdate, refund, message),
+    cancel: (refund, message) => tell(client, cancelUpdate, refund, message),
     hint: async (refundId, source) => {
       try {
         await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
@@ -146,6 +155,26 @@ export function createRefundEngine(client: Client): RefundEngine {
       }
     },
   };
+}
+
+/** Hands a person's message to the refund's process, which is started where none runs. */
+function tell<Verdict, Message extends PersonsMessage>(
+  client: Client,
+  update: UpdateDefinition<Verdict, [Envelope<Message>]>,
+  refund: OpenRefund,
+  message: Envelope<Message>,
+): Promise<Verdict> {
+  return withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
+    client.workflow.executeUpdateWithStart(update, {
+      args: [message],
+      // One a request: whoever asks again after a refusal is to be judged anew. The ledger knows repeats.
+      updateId: message.body.nonce,
+      startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
+        REFUND_WORKFLOW_TYPE,
+        resumeOptions(refund),
+      ),
+    }),
+  );
 }
 
 async function withinDeadline<T>(

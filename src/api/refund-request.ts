@@ -8,6 +8,7 @@ import { refundWindow } from '../domain/window.js';
 import { findPayment, findPaymentAtProvider } from '../ledger/payments.js';
 import { findOutcomeOfKey, findRefund, type RefundRow } from '../ledger/refund-reads.js';
 import { fingerprintOf } from '../signing/fingerprint.js';
+import { prove } from '../signing/proof.js';
 import { refundIdOfKey } from '../signing/refund-id.js';
 import { refundSummary, type RefundHints } from '../../workflows/start-options.js';
 import type { ApiDeps } from './deps.js';
@@ -136,7 +137,8 @@ async function verdictOf(
   hints: RefundHints,
 ): Promise<AdmissionVerdict | null> {
   try {
-    return await deps.engine.requestRefund(start, hints);
+    const proof = prove(deps.config.frontDoorKeys, 'start', start);
+    return await deps.engine.requestRefund({ body: start, proof }, hints);
   } catch (error) {
     if (!(error instanceof EngineFailure)) throw error;
     deps.log.warn(
@@ -177,6 +179,7 @@ async function answerOf(
     case 'providerUnavailable':
       throw new Problem('provider_unavailable', verdict.detail);
     case 'tooLate':
+    case 'unproven':
       throw engineUnavailable();
     default:
       return assertNever(verdict);

@@ -7,6 +7,7 @@ import {
   REFUND_REASONS,
   REFUND_STATUSES,
 } from '../domain/refund.js';
+import { approvalResource } from './approval.schema.js';
 import {
   amountMinor,
   currency,
@@ -108,7 +109,7 @@ export const refundResource = z
     pending_reason: z.enum(PENDING_REASONS).nullable(),
     failure_reason: z.enum(FAILURE_REASONS).nullable(),
     provider_error: z.object({ code: z.string(), message: z.string() }).nullable(),
-    approval: z.null().meta({ description: 'No policy asks for approvals yet.' }),
+    approval: approvalResource.nullable().meta({ description: 'Null: nobody need agree.' }),
     refund_deadline: z.iso.datetime().nullable(),
     evidence: z
       .object({

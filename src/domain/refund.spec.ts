@@ -13,7 +13,10 @@ describe('the status table', () => {
   });
 
   it.each<[RefundStatus, RefundStatus[]]>([
-    ['requires_approval', ['requires_approval', 'pending', 'failed', 'rejected', 'expired', 'canceled']],
+    [
+      'requires_approval',
+      ['requires_approval', 'pending', 'review', 'succeeded', 'failed', 'rejected', 'expired', 'canceled'],
+    ],
     ['pending', ['pending', 'review', 'succeeded', 'failed', 'canceled']],
     ['review', ['requires_approval', 'pending', 'review', 'succeeded', 'failed']],
     ['succeeded', ['review', 'reversed']],

@@ -64,7 +64,17 @@ export interface Evidence {
 
 /** From which status which may follow; anything else is a bug and is refused by the ledger. */
 const NEXT: Readonly<Record<RefundStatus, readonly RefundStatus[]>> = {
-  requires_approval: ['requires_approval', 'pending', 'rejected', 'expired', 'canceled', 'failed'],
+  // Where an approval was asked for again, an earlier sending may land while people think: then that decides.
+  requires_approval: [
+    'requires_approval',
+    'pending',
+    'rejected',
+    'expired',
+    'canceled',
+    'failed',
+    'succeeded',
+    'review',
+  ],
   pending: ['pending', 'review', 'succeeded', 'failed', 'canceled'],
   review: ['review', 'pending', 'requires_approval', 'succeeded', 'failed'],
   succeeded: ['reversed', 'review'],

@@ -23,10 +23,47 @@ export interface SagaTerms {
   readonly providerUnavailableWaitMs: number;
   readonly processingReviewAfterMs: number;
   readonly unknownReviewAfterMs: number;
+  /** Absent in a run that older code admitted: it reminds of nothing, as it did then. */
+  readonly reminders?: { readonly everyMs: number; readonly escalateAfterMs: number };
 }
 
+/** How a refund's approval stands, as the ledger has it; `version` is the refund's, and the higher one is newer. */
+export type ApprovalStanding =
+  | ApprovalWait
+  /** The last vote is in. */
+  | { readonly state: 'approved'; readonly version: number }
+  /** Something that the provider shows must be looked at first. */
+  | { readonly state: 'review'; readonly version: number }
+  | { readonly state: 'closed'; readonly version: number; readonly status: RefundStatus };
+
+export interface ApprovalWait {
+  readonly state: 'waiting';
+  readonly version: number;
+  /** 1 for the first; a resend that a person ordered opens the next. */
+  readonly round: number;
+  readonly required: number;
+  readonly missing: number;
+  readonly requestedAtMs: number;
+  /** The policy's end or the window's last safe instant. */
+  readonly expiresAtMs: number;
+}
+
+/** What people are told while a refund waits. */
+export type Reminder =
+  | { readonly kind: 'reminder'; readonly round: number; readonly number: number }
+  | { readonly kind: 'escalation'; readonly round: number }
+  | { readonly kind: 'windowClosing'; readonly daysLeft: number };
+
 export type Stage =
-  'admitting' | 'waiting' | 'submitting' | 'resolving' | 'confirming' | 'review' | 'closing' | 'ended';
+  | 'admitting'
+  | 'approving'
+  | 'waiting'
+  | 'submitting'
+  | 'resolving'
+  | 'confirming'
+  | 'review'
+  | 'closing'
+  | 'ended';
 
 /** Why nothing has been sent yet. */
 export type WaitReason =
@@ -55,6 +92,14 @@ export interface SagaState {
   readonly resendAfterMs: number | null;
   /** How often the ledger refused to close: its record and this one disagree. */
   readonly refusals: number;
+  /** What it waits for while it is approving, and what people were told in that round. */
+  readonly approval?: {
+    readonly wait: ApprovalWait;
+    readonly reminders: number;
+    readonly escalated: boolean;
+  };
+  /** The last warning that the window closes: so many days before. */
+  readonly warnedDaysLeft?: number;
 }
 
 export type SubmitResult =
@@ -97,13 +142,13 @@ export type LookResult =
 export type Resolved =
   | { readonly kind: 'closed'; readonly status: RefundStatus }
   /** To be sent again, under the next number. */
-  | { readonly kind: 'resend'; readonly attempt: number }
+  | { readonly kind: 'resend'; readonly attempt: number; readonly approval?: ApprovalWait }
   /** The ledger or the provider says otherwise, or could not be asked: the review goes on. */
   | { readonly kind: 'refused' };
 
 export type Observation =
   | { readonly kind: 'started' }
-  | { readonly kind: 'admitted'; readonly terms: SagaTerms }
+  | { readonly kind: 'admitted'; readonly terms: SagaTerms; readonly approval?: ApprovalWait }
   | { readonly kind: 'notAdmitted' }
   /** An earlier run admitted it and is gone: the ledger says how far it came. */
   | {
@@ -113,7 +158,13 @@ export type Observation =
       readonly firstSentAtMs: number | null;
       readonly resends: number;
       readonly inReview: boolean;
+      readonly approval?: ApprovalWait;
     }
+  /** People voted, extended or canceled, or the time for it is over. */
+  | { readonly kind: 'approval'; readonly standing: ApprovalStanding }
+  | { readonly kind: 'reminded' }
+  /** The provider may show something of an earlier sending. */
+  | { readonly kind: 'hinted' }
   | { readonly kind: 'laneTaken' }
   | { readonly kind: 'laneBusy' }
   | { readonly kind: 'submitted'; readonly result: SubmitResult }
@@ -130,6 +181,9 @@ export type Observation =
 
 export type Step =
   | { readonly kind: 'admit' }
+  /** Ends the wait for votes; the ledger says whether its time is over indeed. */
+  | { readonly kind: 'expire' }
+  | { readonly kind: 'remind'; readonly of: Reminder }
   | { readonly kind: 'takeLane' }
   /** Claims the attempt and calls; where it is claimed already, only a provider with idempotency keys is called again. */
   | { readonly kind: 'submit'; readonly attempt: number }

@@ -4,9 +4,12 @@
  * The ledger checks again whatever moves money: a step is a proposal, never an order to believe.
  */
 import { assertNever } from './errors.js';
+import { awaitApproval, dueWarning, goOnWaiting, told } from './saga-approval.js';
 import { growing, REPEAT_FOR_MS, termsOf, waitBounds } from './saga-bounds.js';
+import { pauseBeforeLook, pauseInReview } from './saga-pauses.js';
 import type { FailureReason, RefundStatus } from './refund.js';
 import type {
+  ApprovalStanding,
   Stage,
   WaitReason,
   SagaState,
@@ -20,11 +23,9 @@ import type {
 const RETRY_FIRST_MS = 1_000;
 /** Whoever waits for a lane shows itself this often: the ledger passes over waiters that fell silent. */
 const QUEUED_PAUSE_MS_MAX = 60_000;
-/** So many growing pauses with a look each, then one polling activity for the long silence. */
-const LOOKS_BEFORE_WATCH = 6;
 const AUTOMATIC_RESENDS = 1;
-/** A refund in review is read on for as long as it takes, by one activity after another. */
-const REVIEW_WATCH_MS = 30 * 24 * 3_600_000;
+/** What an earlier sending may turn out to be while a new one waits for votes. */
+const ENDS_APPROVAL: ReadonlySet<LookResult['kind']> = new Set(['landed', 'otherAmount', 'awaitsPerson']);
 
 export function begin(nowMs: number): SagaState {
   return {
@@ -51,7 +52,15 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
     case 'notAdmitted':
       return ended(state, 'refused');
     case 'admitted':
-      return goAhead({ ...state, terms: seen.terms }, nowMs);
+      return seen.approval
+        ? awaitApproval({ ...state, terms: seen.terms }, seen.approval, nowMs)
+        : goAhead({ ...state, terms: seen.terms }, nowMs);
+    case 'approval':
+      return afterApproval(state, seen.standing, nowMs);
+    case 'reminded':
+      return state.stage === 'approving' ? goOnWaiting(state, nowMs) : afterUnsentWait(state, nowMs);
+    case 'hinted':
+      return look(state);
     case 'resumed':
       return resume(state, seen, nowMs);
     case 'laneTaken':
@@ -85,9 +94,28 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
 function resume(before: SagaState, seen: Extract<Observation, { kind: 'resumed' }>, nowMs: number): Decision {
   const { terms, attempt, firstSentAtMs, resends } = seen;
   const state: SagaState = { ...before, terms, attempt, firstSentAtMs, resends };
+  if (seen.approval) return awaitApproval(state, seen.approval, nowMs);
   if (seen.inReview) return look(enter(state, 'review', nowMs));
   const resolving = enter(state, 'resolving', nowMs);
   return mayRepeat(resolving, nowMs) ? repeat(resolving) : look(resolving);
+}
+
+/** Of the votes themselves the ledger judges; what it says of a wait that is over is no news. */
+function afterApproval(state: SagaState, standing: ApprovalStanding, nowMs: number): Decision {
+  switch (standing.state) {
+    case 'closed':
+      return ended(state, standing.status);
+    case 'waiting':
+      return state.stage === 'approving' ? awaitApproval(state, standing, nowMs) : afterPause(state, nowMs);
+    case 'approved':
+      return state.stage === 'approving'
+        ? goAhead(enter(state, 'waiting', nowMs), nowMs)
+        : afterPause(state, nowMs);
+    case 'review':
+      return look(enter(state, 'review', nowMs));
+    default:
+      return assertNever(standing);
+  }
 }
 
 /** Towards a new attempt: the lane first, where there is one. */
@@ -149,6 +177,8 @@ function afterSubmit(before: SagaState, result: SubmitResult, nowMs: number): De
 }
 
 function afterLook(state: SagaState, result: LookResult, nowMs: number): Decision {
+  // People go on deciding, whatever is shown but the refund itself.
+  if (state.stage === 'approving' && !ENDS_APPROVAL.has(result.kind)) return goOnWaiting(state, nowMs);
   switch (result.kind) {
     case 'landed':
       return settle(state);
@@ -212,8 +242,10 @@ function afterResolution(state: SagaState, result: Resolved, nowMs: number): Dec
   switch (result.kind) {
     case 'closed':
       return ended(state, result.status);
-    case 'resend':
-      return goAhead({ ...enter(state, 'waiting', nowMs), attempt: result.attempt }, nowMs);
+    case 'resend': {
+      const resending = { ...enter(state, 'waiting', nowMs), attempt: result.attempt };
+      return result.approval ? awaitApproval(resending, result.approval, nowMs) : goAhead(resending, nowMs);
+    }
     case 'refused':
       return look(state);
     default:
@@ -231,9 +263,15 @@ function afterRefusal(before: SagaState, nowMs: number): Decision {
 
 function afterPause(state: SagaState, nowMs: number): Decision {
   switch (state.stage) {
+    case 'approving':
+      return goOnWaiting(state, nowMs);
     case 'waiting':
-    case 'submitting':
-      return afterUnsentWait(state, nowMs);
+    case 'submitting': {
+      const warning = dueWarning(state, nowMs);
+      return warning
+        ? { state: told(state, warning), step: { kind: 'remind', of: warning } }
+        : afterUnsentWait(state, nowMs);
+    }
     case 'resolving':
       if (overdue(state, nowMs, termsOf(state).unknownReviewAfterMs)) {
         return review(state, 'The outcome stayed unclear for as long as the policy allows.');
@@ -286,44 +324,6 @@ function afterUnsentWait(state: SagaState, nowMs: number): Decision {
   const bounds = waitBounds(state);
   if (nowMs >= bounds.untilMs) return compensate(state, bounds.reason);
   return goAhead(state, nowMs);
-}
-
-/** What ends a watch at once must not start the next one at once: between two such looks lies a pause. */
-function pauseInReview(state: SagaState): Decision {
-  const { pollMs, pollMaxMs } = termsOf(state);
-  const ms = growing(Math.min(pollMs, pollMaxMs), state.round, pollMaxMs);
-  return { state: { ...state, round: state.round + 1 }, step: { kind: 'pause', ms, why: 'outcome_unknown' } };
-}
-
-/** A pause before the next look (or repeat), growing by round; after some rounds one watching activity takes over. */
-function pauseBeforeLook(
-  before: SagaState,
-  nowMs: number,
-  retryAfterMs: number | null,
-  quietUntilMs?: number,
-): Decision {
-  const terms = termsOf(before);
-  const state: SagaState = { ...before, round: before.round + 1 };
-  const longest = state.stage === 'resolving' ? Math.max(terms.quietMs / 3, 250) : terms.pollMaxMs;
-  const pace = growing(Math.min(terms.pollMs, longest), before.round, Math.min(longest, terms.pollMaxMs));
-  // Once the quiet time is over, one more complete read decides.
-  const untilQuiet = quietUntilMs !== undefined && quietUntilMs > nowMs ? quietUntilMs - nowMs : pace;
-  const ms = Math.min(Math.max(retryAfterMs ?? 0, Math.min(pace, untilQuiet)), terms.pollMaxMs);
-
-  const mayWatch = (state.stage === 'confirming' || state.stage === 'review') && state.refusals === 0;
-  if (mayWatch && state.round > LOOKS_BEFORE_WATCH) {
-    const untilMs =
-      state.stage === 'review' ? nowMs + REVIEW_WATCH_MS : state.stageSinceMs + terms.processingReviewAfterMs;
-    if (untilMs > nowMs) return { state, step: { kind: 'watch', untilMs } };
-  }
-  return {
-    state,
-    step: {
-      kind: 'pause',
-      ms,
-      why: state.stage === 'confirming' ? 'provider_processing' : 'outcome_unknown',
-    },
-  };
 }
 
 function mayRepeat(state: SagaState, nowMs: number): boolean {

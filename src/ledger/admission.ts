@@ -1,8 +1,11 @@
-import type { BrokenRule, EligibilityDecision } from '../domain/eligibility.js';
+import { approvalEndMs } from '../domain/approval.js';
+import type { BrokenRule, DailyLimits, EligibilityDecision } from '../domain/eligibility.js';
 import type { Payment, PaymentMethod } from '../domain/payment.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
-import type { PendingReason, RefundReason } from '../domain/refund.js';
+import type { Policy } from '../domain/policy.js';
+import type { RefundReason } from '../domain/refund.js';
 import type { RefundWindow } from '../domain/window.js';
+import { usedToday } from './daily-limits.js';
 import type { Database, LedgerTransaction } from './database.js';
 import { appendPaymentEvent, appendRefundEvent } from './event-chain.js';
 import { matchDeliveries } from './inbox.js';
@@ -29,7 +32,11 @@ export interface Admission extends AskedKey {
   readonly metadata: Readonly<Record<string, string>>;
   readonly payment: { readonly id: string } | { readonly register: NewPayment };
   readonly reading: { readonly snapshot: PaymentSnapshot; readonly readAtMs: number } | null;
-  readonly policyVersion: string;
+  readonly policy: Pick<Policy, 'version' | 'approval' | 'limits'>;
+  /** 00:00 of today in the policy's zone. */
+  readonly dayStartMs: number;
+  /** The front door's, over the request. */
+  readonly proof: string;
   readonly nowMs: number;
 }
 
@@ -48,9 +55,11 @@ export interface NewPayment {
 export interface AdmissionRules {
   /** The time for admission is over: asked again under the lock, which may have been waited for. */
   isLate(): boolean;
-  decide(payment: Payment, standing: Standing): EligibilityDecision;
+  decide(payment: Payment, standing: Standing, limits: DailyLimits): EligibilityDecision;
   window(payment: Payment): RefundWindow | null;
   contentHash(payment: Payment, amountMinor: number): string;
+  /** How many people must agree; 0: none. */
+  approvals(payment: Payment, amountMinor: number): number;
 }
 
 export type AdmissionOutcome =
@@ -75,7 +84,12 @@ export async function admitRefund(
     if (decided) return decided;
 
     const locked = await lockOrRegister(trx, admission);
-    // Somebody with the same key may have been first to this lock.
+    const { actor, dayStartMs, policy } = admission;
+    const { provider, currency } = locked;
+    const asked = { actor, provider, currency, dayStartMs, limits: policy.limits };
+    // Under locks that may be waited for: before the key and the clock are asked again.
+    const limits = await usedToday(trx, asked);
+    // Somebody with the same key may have been first to these locks.
     const decidedMeanwhile = await decidedBefore(trx, admission);
     if (decidedMeanwhile) return decidedMeanwhile;
 
@@ -87,7 +101,7 @@ export async function admitRefund(
     const standing = await standingOf(trx, locked);
     const row = admission.reading ? await bookExternal(trx, locked, standing, admission.reading) : locked;
     const payment = paymentFromRow(row);
-    const decision = rules.decide(payment, standing);
+    const decision = rules.decide(payment, standing, limits);
 
     if (decision.broken.length > 0) {
       await storeOutcome(trx, admission, decision.broken);
@@ -225,8 +239,10 @@ async function reserve(
     .where('id', '=', payment.id)
     .execute();
   const window = rules.window(payment);
-  const pendingReason: PendingReason = 'validating';
   const contentHash = rules.contentHash(payment, amountMinor);
+  const approval = approvalOf(admission, rules.approvals(payment, amountMinor), window);
+  const status = approval ? 'requires_approval' : 'pending';
+  const pendingReason = approval ? null : 'validating';
   const refund = await trx
     .insertInto('refunds')
     .values({
@@ -239,7 +255,7 @@ async function reserve(
       description: admission.description,
       reference: admission.reference,
       metadata: JSON.stringify(admission.metadata),
-      status: 'pending',
+      status,
       pending_reason: pendingReason,
       failure_reason: null,
       review_reason: null,
@@ -251,7 +267,8 @@ async function reserve(
       requested_by: admission.actor,
       request_id: admission.requestId,
       content_hash: contentHash,
-      policy_version: admission.policyVersion,
+      policy_version: admission.policy.version,
+      ...approval,
       refund_deadline: window ? new Date(window.deadlineMs) : null,
       submit_before: window ? new Date(window.submitBeforeMs) : null,
       last_looked_at: null,
@@ -271,12 +288,17 @@ async function reserve(
       requestId: admission.requestId,
       occurredAtMs: admission.nowMs,
       data: {
-        status: 'pending',
+        status,
         pending_reason: pendingReason,
+        approval: approval && {
+          required: approval.approvals_required,
+          expires_at: approval.approval_expires_at.toISOString(),
+        },
         amount_minor: amountMinor,
         currency: payment.currency,
         content_hash: contentHash,
-        policy_version: admission.policyVersion,
+        policy_version: admission.policy.version,
+        proof: admission.proof,
         provider_read: admission.reading
           ? {
               read_at: new Date(admission.reading.readAtMs).toISOString(),
@@ -294,6 +316,20 @@ async function reserve(
     .where('id', '=', refund.id)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+/** The first round of votes; null: nobody need agree. */
+function approvalOf({ actor, policy, nowMs }: Admission, required: number, window: RefundWindow | null) {
+  if (required === 0) return null;
+  const endsAtMs = approvalEndMs(nowMs, policy.approval.expiresAfterMs, window?.submitBeforeMs ?? null);
+  return {
+    approvals_required: required,
+    approval_round: 1,
+    approval_state: 'pending' as const,
+    approval_opened_by: actor,
+    approval_requested_at: new Date(nowMs),
+    approval_expires_at: new Date(endsAtMs),
+  };
 }
 
 async function storeOutcome(

@@ -4,7 +4,7 @@ import type { ProviderError } from '../domain/provider.js';
 import type { Evidence, EvidenceSource, PendingReason } from '../domain/refund.js';
 import type { AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
-import { appendRefundEvent } from './event-chain.js';
+import { appendRefundEvent, type TrailEvent } from './event-chain.js';
 import { faceLateMoney } from './late-money.js';
 import { showPending, SERVICE_ACTOR, type PaymentRow, type RefundRow } from './refunds.js';
 
@@ -121,7 +121,7 @@ export async function showOrAppend(
 export async function appendEvent(
   trx: LedgerTransaction,
   refund: RefundRow,
-  event: { type: string; data: Record<string, unknown> },
+  event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
   nowMs: number,
 ): Promise<void> {
   const current = await reread(trx, refund);
@@ -132,7 +132,7 @@ export async function appendEvent(
       paymentId: current.payment_id,
       end: { sequence: current.event_sequence, hash: current.event_hash },
     },
-    { ...event, origin: 'service', actor: SERVICE_ACTOR, reason: null, requestId: null, occurredAtMs: nowMs },
+    { origin: 'service', actor: SERVICE_ACTOR, reason: null, requestId: null, ...event, occurredAtMs: nowMs },
   );
   await trx
     .updateTable('refunds')

@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import { absenceProven, type AbsenceBounds } from '../domain/absence.js';
-import { decideEligibility, type EligibilityFacts } from '../domain/eligibility.js';
+import { decideEligibility, UNLIMITED, type EligibilityFacts } from '../domain/eligibility.js';
 import { explainReading, findRefund, type OtherRefunds } from '../domain/matching.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { FailureReason } from '../domain/refund.js';
@@ -249,6 +249,8 @@ function brokenRule(
       snapshot: claim.reading,
       unknownAtProvider: false,
       liveRefunds: standing.liveRefunds - 1,
+      // What may be asked for in a day was decided when it was asked for.
+      limits: UNLIMITED,
       nowMs: claim.decisionMs,
     },
   );

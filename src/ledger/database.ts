@@ -4,9 +4,12 @@ import type { ProviderError, SubmitOutcome } from '../domain/provider.js';
 import type { AbsentRead } from '../domain/absence.js';
 import type { Evidence, FailureReason, PendingReason, RefundReason, RefundStatus } from '../domain/refund.js';
 import type { PaymentMethod } from '../domain/payment.js';
+import type { Policy } from '../domain/policy.js';
 import type { AttemptSnapshot } from './attempts.js';
 import type { ExternalDoubt } from './standing.js';
 import type { BrokenRule } from '../domain/eligibility.js';
+import type { ApprovalState, VoteDecision } from '../domain/vote.js';
+import type { MessageAction } from './front-door-messages.js';
 import type { Doubt } from '../domain/reversal.js';
 
 export type Database = Kysely<Schema>;
@@ -60,6 +63,14 @@ export interface Schema {
     request_id: string;
     content_hash: string;
     policy_version: string;
+    /** 0: none is needed. */
+    approvals_required: Generated<number>;
+    approval_round: Generated<number>;
+    approval_state: ColumnType<ApprovalState | null, ApprovalState | null | undefined, ApprovalState | null>;
+    /** Who asked for this round: the requester, or who ordered the resend. */
+    approval_opened_by: ColumnType<string | null, string | null | undefined, string | null>;
+    approval_requested_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+    approval_expires_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
     refund_deadline: Date | null;
     submit_before: Date | null;
     attempt: Generated<number>;
@@ -69,6 +80,26 @@ export interface Schema {
     event_hash: Generated<string>;
     created_at: Date;
     updated_at: Date;
+  };
+  votes: {
+    refund_id: string;
+    round: number;
+    actor: string;
+    decision: VoteDecision;
+    content_hash: string;
+    comment: string | null;
+    proof: string;
+    request_id: string;
+    voted_at: Date;
+  };
+  front_door_messages: {
+    nonce: string;
+    refund_id: string;
+    action: MessageAction;
+    actor: string;
+    proof: string;
+    outcome: Json<unknown>;
+    received_at: Date;
   };
   idempotency: {
     actor: string;
@@ -181,6 +212,7 @@ export interface Schema {
     report: Json<Record<string, unknown>>;
   };
   leases: { name: string; holder: string; until: Date };
+  policies: { version: string; content: Json<Policy>; first_used_at: Date };
 }
 
 /** bigint columns as numbers: amounts stay far below 2^53, and one that does not is a bug to stop at. */

@@ -5,7 +5,16 @@ import type { Database, Schema } from './database.js';
 import { pageOf, type Page, type PageRequest } from './page.js';
 
 /** A refund as the ledger holds it, with the provider's own id of its payment. */
-export type RefundRow = Selectable<Schema['refunds']> & { readonly provider_payment_id: string };
+export type RefundRow = Selectable<Schema['refunds']> & {
+  readonly provider_payment_id: string;
+  /** Of the present round, oldest first. */
+  readonly votes: readonly CastVote[];
+};
+/** `voted_at` as PostgreSQL writes it into JSON. */
+type CastVote = Pick<Selectable<Schema['votes']>, 'actor' | 'decision' | 'comment'> & {
+  readonly voted_at: string;
+};
+
 export type EventRow = Selectable<Schema['refund_events']>;
 
 export interface RefundFilters {
@@ -115,5 +124,14 @@ function refundsWithPayments(db: Database) {
     .selectFrom('refunds')
     .innerJoin('payments', 'payments.id', 'refunds.payment_id')
     .selectAll('refunds')
-    .select('payments.provider_payment_id');
+    .select('payments.provider_payment_id')
+    .select(votesOfRound.as('votes'));
 }
+
+const votesOfRound = sql<readonly CastVote[]>`(
+  SELECT coalesce(json_agg(json_build_object(
+    'actor', vote.actor, 'decision', vote.decision, 'comment', vote.comment, 'voted_at', vote.voted_at
+  ) ORDER BY vote.voted_at, vote.actor), '[]')
+  FROM votes AS vote
+  WHERE vote.refund_id = refunds.id AND vote.round = refunds.approval_round
+)`;

@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely';
 import type { ProviderError } from '../domain/provider.js';
 import { mayFollow, type Evidence, type FailureReason, type PendingReason } from '../domain/refund.js';
+import type { ApprovalState } from '../domain/vote.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
 import { appendRefundEvent, type TrailEvent } from './event-chain.js';
 
@@ -23,6 +24,7 @@ export type StatusChange =
       readonly endsBy: 'provider' | 'person';
     }
   | { readonly status: 'succeeded'; readonly evidence: Evidence }
+  | { readonly status: 'requires_approval' | 'rejected' | 'expired' | 'canceled' }
   /** What it succeeded by stays as its evidence; the event says what it went back by. */
   | { readonly status: 'reversed' }
   | {
@@ -73,6 +75,18 @@ export async function lockRefund(
   return { payment, refund };
 }
 
+/** What may change beside the status. */
+interface OwnColumns {
+  readonly money?: RefundRow['money'];
+  readonly attempt?: number;
+  readonly provider_refund_id?: string | null;
+  readonly content_hash?: string;
+  readonly approval_round?: number;
+  readonly approval_opened_by?: string;
+  readonly approval_requested_at?: Date;
+  readonly approval_expires_at?: Date;
+}
+
 /**
  * The one way in which a refund changes: compare-and-set on its version, with the event in the same transaction.
  * @throws when the status may not follow, or somebody else wrote in between: both are bugs, not outcomes.
@@ -83,7 +97,7 @@ export async function transition(
   change: StatusChange,
   event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
   nowMs: number,
-  columns: { money?: RefundRow['money']; attempt?: number; provider_refund_id?: string | null } = {},
+  columns: OwnColumns = {},
 ): Promise<RefundRow> {
   if (!mayFollow(refund.status, change.status)) {
     throw new Error(`a ${refund.status} refund can't become ${change.status}`);
@@ -114,6 +128,7 @@ export async function transition(
       failure_reason: change.status === 'failed' ? change.failureReason : null,
       review_reason: change.status === 'review' ? change.reviewReason : null,
       review_ends_by: change.status === 'review' ? change.endsBy : null,
+      ...approvalAfter(refund, change.status),
       ...(change.status === 'succeeded'
         ? { evidence: JSON.stringify(change.evidence), provider_error: null }
         : {}),
@@ -132,6 +147,28 @@ export async function transition(
     .executeTakeFirst();
   if (!written) throw new Error(`refund ${refund.id} changed under a transition`);
   return written;
+}
+
+/** A round that is left ends with it, whatever it is left for. */
+function approvalAfter(
+  { status: before }: RefundRow,
+  status: StatusChange['status'],
+): { approval_state?: ApprovalState } {
+  if (status === 'requires_approval') return { approval_state: 'pending' };
+  if (before !== 'requires_approval') return {};
+  switch (status) {
+    case 'pending':
+      return { approval_state: 'approved' };
+    case 'rejected':
+    case 'expired':
+      return { approval_state: status };
+    case 'canceled':
+    case 'failed':
+    case 'succeeded':
+    case 'review':
+    case 'reversed':
+      return { approval_state: 'canceled' };
+  }
 }
 
 /** The code of a reading that contradicts the ledger, or can't be judged by it. */
@@ -166,6 +203,10 @@ function detailOf(change: StatusChange): Record<string, unknown> {
       return { review_reason: change.reviewReason, review_ends_by: change.endsBy };
     case 'succeeded':
       return { evidence: change.evidence };
+    case 'requires_approval':
+    case 'rejected':
+    case 'expired':
+    case 'canceled':
     case 'reversed':
       return {};
     case 'failed':

@@ -1,4 +1,7 @@
+import { approvalEndMs } from '../domain/approval.js';
 import { assertNever } from '../domain/errors.js';
+import type { RefundStatus } from '../domain/refund.js';
+import type { ApprovalWait } from '../domain/saga-state.js';
 import {
   judge,
   shownByLook,
@@ -7,13 +10,16 @@ import {
   type ReviewOutcome,
   type Shown,
 } from '../domain/review.js';
+import { approvalWait } from './approval-standing.js';
 import { landed, reread, updateAttempt } from './attempt-writes.js';
 import { attemptsOf } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
+import type { TrailEvent } from './event-chain.js';
+import { handleOnce } from './front-door-messages.js';
 import { lookWithin, matchOf, type Look } from './looks.js';
-import { lockRefund, transition, type RefundRow } from './refunds.js';
+import { lockRefund, transition, type PaymentRow, type RefundRow } from './refunds.js';
 import { reviewFactsOf, shownIn, type Review, type Unread } from './reviews.js';
-import { failWithin, settleWithin } from './settlement.js';
+import { failWithin, settleWithin, type Closed } from './settlement.js';
 import { standingOf, unbookOurs } from './standing.js';
 import { storable } from './storable-text.js';
 
@@ -27,6 +33,15 @@ export interface Decision {
   readonly evidence: string | Readonly<Record<string, string>>;
   readonly actor: string;
   readonly requestId: string;
+  /** The front door's word for it, and what it is known by when it comes again. */
+  readonly proof: string;
+  readonly nonce: string;
+}
+
+/** What a resend needs that waits for votes once more. */
+export interface NextRound {
+  readonly expiresAfterMs: number;
+  contentHash(payment: PaymentRow, refund: RefundRow, round: number): string;
 }
 
 export interface ResolutionAsk {
@@ -39,9 +54,9 @@ export interface ResolutionAsk {
 }
 
 export type Resolving =
-  | { readonly kind: 'closed'; readonly refund: RefundRow; readonly wakeRefundId: string | null }
-  /** Pending again; `attempt` was the last number. */
-  | { readonly kind: 'resend'; readonly attempt: number }
+  | { readonly kind: 'closed'; readonly status: RefundStatus; readonly wakeRefundId: string | null }
+  /** Pending again, or once more to be agreed on; `attempt` was the last number. */
+  | { readonly kind: 'resend'; readonly attempt: number; readonly approval?: ApprovalWait }
   | { readonly kind: 'contradicted'; readonly why: string }
   | { readonly kind: 'unreadable'; readonly why: string }
   | { readonly kind: 'notInReview' }
@@ -51,27 +66,42 @@ export type Resolving =
  * Ends a review as a person decided, unless the ledger or the provider says otherwise. What the reading shows is kept
  * either way, as any look is. Safe to repeat.
  */
-export async function resolveRefund(db: Database, asked: ResolutionAsk): Promise<Resolving> {
+export async function resolveRefund(
+  db: Database,
+  asked: ResolutionAsk,
+  nextRound: NextRound,
+): Promise<Resolving> {
   const ask = storable(asked);
   const { decision } = ask;
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, ask.refundId);
     const earlier = await carriedOut(trx, refund.id, decision.id);
-    if (earlier) return whatItDid(earlier, refund);
-    if (refund.status !== 'review' || refund.version !== decision.refundVersion) return NOT_IN_REVIEW;
-    if (refund.requested_by === decision.actor) return { kind: 'ownRefund' };
-
-    const shown = await lookForPerson(trx, refund, ask);
-    const review = await standingReview(trx, ask.refundId);
-    // What the person could not know yet is theirs to decide about again.
-    if (review.refund.version !== refund.version && decision.outcome !== 'succeeded') {
-      return { kind: 'contradicted', why: wordsFor(shown) };
-    }
-    const { providerTimeoutMs } = ask.bounds;
-    const facts = reviewFactsOf(review, shown, { nowMs: ask.nowMs, providerTimeoutMs });
-    const judgement = judge(decision.outcome, facts);
-    return judgement.kind === 'allowed' ? carryOut(trx, review, shown, ask) : judgement;
+    if (earlier) return whatItDid(trx, earlier, refund);
+    const message = { ...decision, refundId: refund.id, action: 'resolve' as const };
+    return handleOnce(trx, message, ask.nowMs, () => decide(trx, refund, ask, nextRound));
   });
+}
+
+async function decide(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  ask: ResolutionAsk,
+  nextRound: NextRound,
+): Promise<Resolving> {
+  const { decision } = ask;
+  if (refund.status !== 'review' || refund.version !== decision.refundVersion) return NOT_IN_REVIEW;
+  if (refund.requested_by === decision.actor) return { kind: 'ownRefund' };
+
+  const shown = await lookForPerson(trx, refund, ask);
+  const review = await standingReview(trx, ask.refundId);
+  // What the person could not know yet is theirs to decide about again.
+  if (review.refund.version !== refund.version && decision.outcome !== 'succeeded') {
+    return { kind: 'contradicted', why: wordsFor(shown) };
+  }
+  const { providerTimeoutMs } = ask.bounds;
+  const facts = reviewFactsOf(review, shown, { nowMs: ask.nowMs, providerTimeoutMs });
+  const judgement = judge(decision.outcome, facts);
+  return judgement.kind === 'allowed' ? carryOut(trx, review, shown, ask, nextRound) : judgement;
 }
 
 const NOT_IN_REVIEW: Resolving = { kind: 'notInReview' };
@@ -106,10 +136,19 @@ async function carriedOut(
     : null;
 }
 
-function whatItDid({ outcome, lastAttempt }: CarriedOut, refund: RefundRow): Resolving {
-  return outcome === 'resend'
-    ? { kind: 'resend', attempt: lastAttempt }
-    : { kind: 'closed', refund, wakeRefundId: null };
+async function whatItDid(
+  trx: LedgerTransaction,
+  { outcome, lastAttempt }: CarriedOut,
+  refund: RefundRow,
+): Promise<Resolving> {
+  if (outcome !== 'resend') return { kind: 'closed', status: refund.status, wakeRefundId: null };
+  return resendOf(trx, refund, lastAttempt);
+}
+
+async function resendOf(trx: LedgerTransaction, refund: RefundRow, attempt: number): Promise<Resolving> {
+  return refund.status === 'requires_approval'
+    ? { kind: 'resend', attempt, approval: await approvalWait(trx, refund) }
+    : { kind: 'resend', attempt };
 }
 
 /** Stored as a look is; a resend needs the absence of every attempt, not of the last alone. */
@@ -137,6 +176,7 @@ async function carryOut(
   { payment, refund, attempts: before, standing }: StandingReview,
   shown: Shown,
   ask: ResolutionAsk,
+  nextRound: NextRound,
 ): Promise<Resolving> {
   const { decision, nowMs, seen } = ask;
   const isCounted = refund.money !== 'released' && before.some(({ conclusion }) => conclusion === 'landed');
@@ -163,16 +203,61 @@ async function carryOut(
     case 'succeeded': {
       const attempt = attempts.find(({ conclusion }) => conclusion === 'landed');
       if (!attempt) throw new Error('a refund without a landed attempt was judged to have succeeded');
-      return settleWithin(trx, current, attempt, event, nowMs);
+      return closedBy(await settleWithin(trx, current, attempt, event, nowMs));
     }
     case 'failed':
-      return failWithin(trx, { refund: current, attempts, reason: 'provider_declined' }, event, nowMs);
-    case 'resend':
-      await transition(trx, current, { status: 'pending', pendingReason: 'validating' }, event, nowMs);
-      return { kind: 'resend', attempt: refund.attempt };
+      return closedBy(
+        await failWithin(trx, { refund: current, attempts, reason: 'provider_declined' }, event, nowMs),
+      );
+    case 'resend': {
+      const again = await sendAgain(trx, { payment, refund: current }, event, nextRound, ask);
+      return resendOf(trx, again, refund.attempt);
+    }
     default:
       return assertNever(decision.outcome);
   }
+}
+
+/** What people had to agree on they agree on again; past the window there is nothing to agree on. The lane is kept. */
+function sendAgain(
+  trx: LedgerTransaction,
+  { payment, refund }: { payment: PaymentRow; refund: RefundRow },
+  event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
+  nextRound: NextRound,
+  { decision, nowMs }: ResolutionAsk,
+): Promise<RefundRow> {
+  const submitBeforeMs = refund.submit_before?.getTime() ?? null;
+  if (refund.approvals_required === 0 || nowMs >= (submitBeforeMs ?? Infinity)) {
+    return transition(trx, refund, { status: 'pending', pendingReason: 'validating' }, event, nowMs);
+  }
+  const round = refund.approval_round + 1;
+  const contentHash = nextRound.contentHash(payment, refund, round);
+  const expiresAt = new Date(approvalEndMs(nowMs, nextRound.expiresAfterMs, submitBeforeMs));
+  return transition(
+    trx,
+    refund,
+    { status: 'requires_approval' },
+    {
+      ...event,
+      data: {
+        ...event.data,
+        content_hash: contentHash,
+        approval: { required: refund.approvals_required, round, expires_at: expiresAt.toISOString() },
+      },
+    },
+    nowMs,
+    {
+      content_hash: contentHash,
+      approval_round: round,
+      approval_opened_by: decision.actor,
+      approval_requested_at: new Date(nowMs),
+      approval_expires_at: expiresAt,
+    },
+  );
+}
+
+function closedBy({ refund, wakeRefundId }: Closed): Resolving {
+  return { kind: 'closed', status: refund.status, wakeRefundId };
 }
 
 interface Concluded {

@@ -6,7 +6,7 @@ import type { TrailEvent } from './event-chain.js';
 import { releaseLane } from './lanes.js';
 import { lockRefund, transition, type RefundRow } from './refunds.js';
 
-interface Closed {
+export interface Closed {
   readonly kind: 'closed';
   readonly refund: RefundRow;
   readonly wakeRefundId: string | null;
@@ -127,6 +127,30 @@ export async function failWithin(
     { money: 'released' },
   );
   return { kind: 'closed', refund: failed, wakeRefundId: await releaseLane(trx, refund, nowMs) };
+}
+
+/** People or time ended it with nothing sent: the reservation is given back. The caller has judged, as above. */
+export async function releaseWithin(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  status: 'rejected' | 'expired' | 'canceled',
+  event: ClosingEvent,
+  nowMs: number,
+): Promise<Closed> {
+  await trx
+    .updateTable('payments')
+    .set((set) => ({ reserved_minor: set('reserved_minor', '-', refund.amount_minor) }))
+    .where('id', '=', refund.payment_id)
+    .execute();
+  const released = await transition(
+    trx,
+    refund,
+    { status },
+    { ...event, data: { amount_minor: refund.amount_minor, ...event.data } },
+    nowMs,
+    { money: 'released' },
+  );
+  return { kind: 'closed', refund: released, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }
 
 /** A person must look: nothing is released, nothing more is sent, the lane stays held while an attempt is open. */

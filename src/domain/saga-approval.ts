@@ -1,0 +1,84 @@
+/** The part of the saga in which people decide, or let its time pass. */
+import { termsOf } from './saga-bounds.js';
+import type { ApprovalWait, Decision, Reminder, SagaState } from './saga-state.js';
+
+const DAY_MS = 24 * 3_600_000;
+/** So many days before the window closes people are warned, once each. */
+const WARNED_DAYS_LEFT = [7, 2, 1] as const;
+
+/** Waits for votes as `wait` says, which the ledger has just told. An older word than the one known is no news. */
+export function awaitApproval(before: SagaState, wait: ApprovalWait, nowMs: number): Decision {
+  const known = before.approval?.wait.round === wait.round ? before.approval : null;
+  const newest = known && known.wait.version > wait.version ? known.wait : wait;
+  const approval = known ? { ...known, wait: newest } : { wait, reminders: 0, escalated: false };
+  const state: SagaState =
+    before.stage === 'approving' && known
+      ? { ...before, approval }
+      : { ...before, stage: 'approving', stageSinceMs: nowMs, round: 0, wait: null, waits: {}, approval };
+  return goOnWaiting(state, nowMs);
+}
+
+/** Reminds, expires, or sleeps until one of these is due. */
+export function goOnWaiting(state: SagaState, nowMs: number): Decision {
+  const { approval } = state;
+  if (!approval) throw new Error('no approval is waited for');
+  const { expiresAtMs } = approval.wait;
+  if (nowMs >= expiresAtMs) return { state, step: { kind: 'expire' } };
+  const due = dueReminder(state, nowMs);
+  if (due) return { state: told(state, due), step: { kind: 'remind', of: due } };
+  const next = Math.min(expiresAtMs, nextReminderMs(state), nextWarningMs(state, nowMs));
+  return { state, step: { kind: 'pause', ms: Math.max(1, next - nowMs), why: 'requires_approval' } };
+}
+
+/** The tightest warning that is due and was not given; whoever comes late to several hears the last alone. */
+export function dueWarning(
+  state: SagaState,
+  nowMs: number,
+): Extract<Reminder, { kind: 'windowClosing' }> | null {
+  const { deadlineMs, reminders } = termsOf(state);
+  if (deadlineMs === null || !reminders) return null;
+  const daysLeft = WARNED_DAYS_LEFT.findLast((days) => nowMs >= deadlineMs - days * DAY_MS);
+  if (daysLeft === undefined || daysLeft >= (state.warnedDaysLeft ?? Infinity)) return null;
+  return { kind: 'windowClosing', daysLeft };
+}
+
+export function told(state: SagaState, of: Reminder): SagaState {
+  const { approval } = state;
+  switch (of.kind) {
+    case 'windowClosing':
+      return { ...state, warnedDaysLeft: of.daysLeft };
+    case 'escalation':
+      return approval ? { ...state, approval: { ...approval, escalated: true } } : state;
+    case 'reminder':
+      return approval ? { ...state, approval: { ...approval, reminders: of.number } } : state;
+  }
+}
+
+function dueReminder(state: SagaState, nowMs: number): Reminder | null {
+  const { approval } = state;
+  const { reminders } = termsOf(state);
+  if (!approval || !reminders) return null;
+  const { round, requestedAtMs } = approval.wait;
+  const warning = dueWarning(state, nowMs);
+  if (warning) return warning;
+  if (!approval.escalated && nowMs >= requestedAtMs + reminders.escalateAfterMs) {
+    return { kind: 'escalation', round };
+  }
+  const number = Math.floor((nowMs - requestedAtMs) / reminders.everyMs);
+  return number > approval.reminders ? { kind: 'reminder', round, number } : null;
+}
+
+function nextReminderMs({ approval, terms }: SagaState): number {
+  const reminders = terms?.reminders;
+  if (!approval || !reminders) return Infinity;
+  const { requestedAtMs } = approval.wait;
+  const escalationMs = approval.escalated ? Infinity : requestedAtMs + reminders.escalateAfterMs;
+  return Math.min(escalationMs, requestedAtMs + (approval.reminders + 1) * reminders.everyMs);
+}
+
+function nextWarningMs({ terms }: SagaState, nowMs: number): number {
+  if (!terms?.reminders || terms.deadlineMs === null) return Infinity;
+  const { deadlineMs } = terms;
+  const marks = WARNED_DAYS_LEFT.map((days) => deadlineMs - days * DAY_MS);
+  return Math.min(...marks.filter((mark) => mark > nowMs));
+}
