@@ -138,6 +138,9 @@ function* carryOut(
         moveToReview(books, id, step.why);
       });
       return { kind: 'reviewed' };
+    case 'expire':
+    case 'remind':
+      throw new Error('nobody votes here');
     case 'resolve':
       throw new Error('nobody resolves a review here');
     default:

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { RefundStart } from '../activities/interface.js';
 import { createRefundEngine, EngineFailure, type RefundEngine } from '../src/api/refund-engine.js';
 import { openDatabase } from '../src/ledger/database.js';
-import { REFUND_TASK_QUEUE, refundWorkflowId } from '../workflows/messages.js';
+import { isProven } from '../src/signing/proof.js';
+import { REFUND_TASK_QUEUE, refundWorkflowId, type Envelope } from '../workflows/messages.js';
+import { frontDoorKeys, proven } from './setup/front-door-keys.js';
 import { openFrontDoor } from './setup/front-door.js';
 import { temporalAddress } from './setup/real-parts.js';
 
@@ -57,7 +60,7 @@ describe('the engine over Temporal', () => {
     'starts the refund where people find it, and gives up before the client does when no worker answers',
     async () => {
       const began = performance.now();
-      await expect(engine.requestRefund(start, hints)).rejects.toEqual(
+      await expect(engine.requestRefund(proven('start', start), hints)).rejects.toEqual(
         expect.objectContaining({ name: 'EngineFailure', kind: 'unavailable' }),
       );
       expect(performance.now() - began).toBeLessThan(ANSWER_WITHIN_MS);
@@ -75,6 +78,9 @@ describe('the engine over Temporal', () => {
           ['RefundDeadline', new Date(hints.deadlineMs)],
         ]),
       );
+      const { body, proof } = await startedWith(handle);
+      expect(body).toEqual(start);
+      expect(isProven(frontDoorKeys, 'start', body, proof)).toBe(true);
       await engine.hint(start.refundId, 'webhook');
       await handle.terminate();
     },
@@ -97,6 +103,13 @@ describe('the engine over Temporal', () => {
     TEST_TIMEOUT_MS,
   );
 });
+
+/** As a worker reads it: what Temporal's JSON left of the envelope. */
+async function startedWith(handle: WorkflowHandle): Promise<Envelope<RefundStart>> {
+  const { events } = await handle.fetchHistory();
+  const input = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
+  return defaultPayloadConverter.fromPayload(input!);
+}
 
 describe('a database that accepts connections and says nothing', () => {
   it(

@@ -54,6 +54,10 @@ describe('/openapi.json', () => {
       'POST /v1/reconciliations',
       'POST /v1/refunds',
       'POST /v1/refunds/preview',
+      'POST /v1/refunds/{id}/approve',
+      'POST /v1/refunds/{id}/cancel',
+      'POST /v1/refunds/{id}/extend',
+      'POST /v1/refunds/{id}/reject',
       'POST /v1/refunds/{id}/resolve',
     ]);
   });

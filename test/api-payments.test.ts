@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { unseal } from '../src/signing/seal.js';
+import { frontDoorKeys } from './setup/front-door-keys.js';
 import { openFrontDoor, paymentBody, PIX_ID, storeRefund, type FrontDoor } from './setup/front-door.js';
 
 let door: FrontDoor;
@@ -108,7 +109,7 @@ describe('POST /v1/payments', () => {
   });
 
   it('400 for credentials where nothing is there to seal them with', async () => {
-    const bare = await openFrontDoor({ config: { payloadKeys: null } });
+    const bare = await openFrontDoor({ config: { payloadKeys: null, frontDoorKeys } });
     const body = { ...paymentBody, provider: 'picpay', provider_credentials: { refresh_token: 't' } };
     const answer = await bare.call('POST', '/v1/payments', { body });
     await bare.close();

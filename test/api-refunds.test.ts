@@ -4,6 +4,8 @@ import { EngineFailure } from '../src/api/refund-engine.js';
 import type { BrokenRule, RuleCode } from '../src/domain/eligibility.js';
 import { ELIGIBILITY_CODES } from '../src/domain/refund.js';
 import type { PaymentSnapshot } from '../src/domain/provider.js';
+import { isProven } from '../src/signing/proof.js';
+import { frontDoorKeys } from './setup/front-door-keys.js';
 import {
   openFrontDoor,
   paymentBody,
@@ -72,6 +74,13 @@ describe('POST /v1/refunds', () => {
       reference: 'r-1',
       amountMinor: 10,
     });
+  });
+
+  it('hands over a start that the workers can tell from one made by hand', async () => {
+    await ask();
+    const [asked] = door.engine.asked;
+    expect(isProven(frontDoorKeys, 'start', asked!.start, asked!.proof)).toBe(true);
+    expect(isProven(frontDoorKeys, 'start', { ...asked!.start, actor: 'eve' }, asked!.proof)).toBe(false);
   });
 
   it('answers a repeat from the ledger, the key quoted or bare, without asking the engine again', async () => {
@@ -165,6 +174,7 @@ describe('POST /v1/refunds', () => {
     [{ kind: 'duplicateReference', detail: 'taken' }, 409, 'duplicate_reference'],
     [{ kind: 'providerUnavailable', detail: 'down' }, 503, 'provider_unavailable'],
     [{ kind: 'tooLate' }, 503, 'engine_unavailable'],
+    [{ kind: 'unproven' }, 503, 'engine_unavailable'],
     [{ kind: 'replayed' }, 503, 'engine_unavailable'],
   ] as const)('answers the verdict %j with %i %s', async (verdict, status, code) => {
     door.engine.answer = async () => verdict;

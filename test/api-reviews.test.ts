@@ -3,6 +3,9 @@ import type { Resolution, ResolutionVerdict } from '../activities/interface.js';
 import { EngineFailure } from '../src/api/refund-engine.js';
 import { createApiKey } from '../src/ledger/keys.js';
 import { resolveRefund } from '../src/ledger/resolution.js';
+import { isProven } from '../src/signing/proof.js';
+import { frontDoorKeys } from './setup/front-door-keys.js';
+import { NO_NEXT_ROUND } from './setup/ledger-scene.js';
 import { NOW_MS, openFrontDoor, paymentBody, storeRefund, type FrontDoor } from './setup/front-door.js';
 
 const REFUSED = { kind: 'notInReview' } as const;
@@ -20,9 +23,10 @@ beforeAll(async () => {
   door = await openFrontDoor({ off: ['efi'] });
   paymentId = (await door.call('POST', '/v1/payments', { body: paymentBody })).body.id;
   olga = (await createApiKey(door.db, { actor: 'olga', roles: ['operator'], nowMs: NOW_MS })).key;
-  door.engine.resolve = (_refund, resolution) => {
-    asked.push(resolution);
-    return answer(resolution);
+  door.engine.resolve = (_refund, { body, proof }) => {
+    expect(isProven(frontDoorKeys, 'resolve', body, proof)).toBe(true);
+    asked.push(body);
+    return answer(body);
   };
 });
 afterAll(() => door.close());
@@ -45,15 +49,19 @@ const resolve = (body: unknown = BODY, key = olga) =>
 
 /** As the worker does it, for a refund of which nothing was ever sent. */
 async function carryOut(decision: Resolution): Promise<ResolutionVerdict> {
-  const resolving = await resolveRefund(door.db, {
-    refundId: id,
-    decision,
-    seen: { kind: 'unread', why: 'It is off.', wordSuffices: true },
-    bounds: { providerTimeoutMs: 1, quietMs: 1 },
-    nowMs: NOW_MS,
-  });
+  const resolving = await resolveRefund(
+    door.db,
+    {
+      refundId: id,
+      decision: { ...decision, proof: 'v1.test' },
+      seen: { kind: 'unread', why: 'It is off.', wordSuffices: true },
+      bounds: { providerTimeoutMs: 1, quietMs: 1 },
+      nowMs: NOW_MS,
+    },
+    NO_NEXT_ROUND,
+  );
   if (resolving.kind !== 'closed') throw new Error(`not carried out: ${resolving.kind}`);
-  return { kind: 'closed', status: resolving.refund.status };
+  return { kind: 'closed', status: resolving.status };
 }
 
 describe('POST /v1/refunds/{id}/resolve', () => {

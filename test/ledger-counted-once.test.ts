@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { submit } from '../activities/submit.activity.js';
 import type { ActivityDeps } from '../activities/deps.js';
@@ -20,6 +21,7 @@ import {
   TIMEOUT_MS,
   unknown,
   type LedgerScene,
+  NO_NEXT_ROUND,
 } from './setup/ledger-scene.js';
 
 const LATER_MS = START_MS + 3_600_000;
@@ -261,13 +263,17 @@ async function resolve(
 ): Promise<Resolving> {
   const { version: refundVersion } = await ledger.refundRow(refundId);
   const decision = { id: `${refundId}-${outcome}`, refundVersion, outcome, evidence: 'ticket 1' };
-  return resolveRefund(ledger.db, {
-    refundId,
-    decision: { ...decision, actor: 'olga', requestId: 'req_1' },
-    seen: shown,
-    bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
-    nowMs: LATER_MS + 30_000,
-  });
+  return resolveRefund(
+    ledger.db,
+    {
+      refundId,
+      decision: { ...decision, actor: 'olga', requestId: 'req_1', nonce: randomUUID(), proof: 'v1.test' },
+      seen: shown,
+      bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
+      nowMs: LATER_MS + 30_000,
+    },
+    NO_NEXT_ROUND,
+  );
 }
 
 async function booksOf(paymentId: string) {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ProviderRefund } from '../src/domain/provider.js';
 import { isPaused } from '../src/ledger/provider-switches.js';
@@ -17,6 +18,7 @@ import {
   TIMEOUT_MS,
   unknown,
   type LedgerScene,
+  NO_NEXT_ROUND,
 } from './setup/ledger-scene.js';
 
 const HOUR_MS = 3_600_000;
@@ -143,20 +145,26 @@ describe('a refund that had succeeded', () => {
     await compare(paymentId, [], LATER_MS + QUIET_MS);
     const { version } = await ledger.refundRow(refundId);
     const resolvedAtMs = LATER_MS + 2 * QUIET_MS;
-    const resolving = await resolveRefund(ledger.db, {
-      refundId,
-      decision: {
-        id: `decision-${refundId}`,
-        refundVersion: version,
-        outcome: 'succeeded',
-        evidence: 'It is in the bank’s statement.',
-        actor: 'olga',
-        requestId: 'req_decision',
+    const resolving = await resolveRefund(
+      ledger.db,
+      {
+        refundId,
+        decision: {
+          id: `decision-${refundId}`,
+          refundVersion: version,
+          outcome: 'succeeded',
+          evidence: 'It is in the bank’s statement.',
+          actor: 'olga',
+          requestId: 'req_decision',
+          nonce: randomUUID(),
+          proof: 'v1.test',
+        },
+        seen: { reading: reading([], resolvedAtMs), onlyOneRefund: false },
+        bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
+        nowMs: resolvedAtMs,
       },
-      seen: { reading: reading([], resolvedAtMs), onlyOneRefund: false },
-      bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
-      nowMs: resolvedAtMs,
-    });
+      NO_NEXT_ROUND,
+    );
     expect(resolving.kind).toBe('closed');
     for (const quietTimes of [3, 4, 5]) {
       expect(kinds(await compare(paymentId, [], LATER_MS + quietTimes * QUIET_MS))).toEqual([]);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ProviderRefund } from '../src/domain/provider.js';
 import type { ReviewOutcome } from '../src/domain/review.js';
@@ -23,6 +24,7 @@ import {
   TIMEOUT_MS,
   unknown,
   type LedgerScene,
+  NO_NEXT_ROUND,
 } from './setup/ledger-scene.js';
 
 let ledger: LedgerScene;
@@ -59,21 +61,27 @@ async function resolve(
 ): Promise<Resolving> {
   const { version } = await ledger.refundRow(refundId);
   const { nowMs = LATER_MS, ...decision } = changes;
-  return resolveRefund(ledger.db, {
-    refundId,
-    decision: {
-      id: `${outcome}-of-olga`,
-      refundVersion: version,
-      outcome,
-      evidence: { ticketId: 'EF-1' },
-      actor: 'olga',
-      requestId: 'req_olga',
-      ...decision,
+  return resolveRefund(
+    ledger.db,
+    {
+      refundId,
+      decision: {
+        id: `${outcome}-of-olga`,
+        refundVersion: version,
+        outcome,
+        evidence: { ticketId: 'EF-1' },
+        actor: 'olga',
+        requestId: 'req_olga',
+        nonce: randomUUID(),
+        proof: 'v1.test',
+        ...decision,
+      },
+      seen: at,
+      bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
+      nowMs,
     },
-    seen: at,
-    bounds: { providerTimeoutMs: TIMEOUT_MS, quietMs: QUIET_MS },
-    nowMs,
-  });
+    NO_NEXT_ROUND,
+  );
 }
 
 /** Sent once, unanswered, in review; another refund of the payment waits for the lane. */

@@ -18,6 +18,7 @@ import { createWorkerMetrics } from '../src/metrics/worker-metrics.js';
 import { PROVIDERS } from '../src/providers/registry.js';
 import { compileService } from './setup/compiled-service.js';
 import { readExposition, sampleOf, type Sample } from './setup/exposition.js';
+import { FRONT_DOOR_KEYS } from './setup/front-door-keys.js';
 import { openFrontDoor, paymentBody, storeRefund } from './setup/front-door.js';
 import {
   accepted,
@@ -296,6 +297,7 @@ describe('GET /metrics of a worker', () => {
       stdio: 'ignore',
       env: {
         DATABASE_URL: database.url,
+        FRONT_DOOR_KEYS,
         TEMPORAL_ADDRESS: temporalAddress(),
         WORKER_HEALTH_PORT: String(port),
       },

@@ -519,6 +519,9 @@ describe('a person’s decision about a review', () => {
 
   function decide(refundId: string): Promise<ResolutionVerdict> {
     const body = {
+      refundId,
+      nonce: 'nonce_1',
+      contentHash: 'hash_1',
       id: 'decision',
       refundVersion: 1,
       outcome: 'failed',

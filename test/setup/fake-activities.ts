@@ -1,11 +1,13 @@
 import type {
+  Handled,
   LedgerActivities,
+  MessageActivities,
   ProviderActivities,
   SubmitActivityResult,
 } from '../../activities/interface.js';
-import type { SagaTerms, SubmitResult } from '../../src/domain/saga-state.js';
+import type { ApprovalStanding, SagaTerms, SubmitResult } from '../../src/domain/saga-state.js';
 
-type Activities = LedgerActivities & ProviderActivities;
+type Activities = LedgerActivities & MessageActivities & ProviderActivities;
 
 /** What one refund's activities answer, and which of them were called. */
 interface Play {
@@ -18,7 +20,7 @@ interface Play {
 type Held = Partial<Record<'admit' | 'submit', Promise<void>>>;
 
 export interface FakeActivities {
-  readonly ledger: LedgerActivities;
+  readonly ledger: LedgerActivities & MessageActivities;
   readonly provider: ProviderActivities;
   /** Casts a refund: what is not given goes well at once. The list returned fills with the calls, in order. */
   readonly cast: (
@@ -71,6 +73,12 @@ export function fakeActivities(): FakeActivities {
       settle: (input) => enter(input.refundId, 'settle').activities.settle(input),
       compensate: (input) => enter(input.refundId, `compensate ${input.reason}`).activities.compensate(input),
       review: (input) => enter(input.refundId, 'review').activities.review(input),
+      expire: (input) => enter(input.refundId, 'expire').activities.expire(input),
+      remind: (input) => enter(input.refundId, `remind ${input.of.kind}`).activities.remind(input),
+      castVote: (input) =>
+        enter(input.refundId, `vote ${input.message.body.decision}`).activities.castVote(input),
+      extendApproval: (input) => enter(input.refundId, 'extend').activities.extendApproval(input),
+      cancelRefund: (input) => enter(input.refundId, 'cancel').activities.cancelRefund(input),
     },
     provider: {
       submit: async (input) => {
@@ -101,6 +109,11 @@ export function answered(result: SubmitResult): SubmitActivityResult {
   return { result, wakeRefundId: null };
 }
 
+/** What a person's message came to. */
+export function said(standing: ApprovalStanding | null): Handled<{ readonly kind: 'done' }> {
+  return { verdict: { kind: 'done' }, standing, wakeRefundId: null };
+}
+
 function goingWell(refundId: string, terms: Partial<SagaTerms>): Activities {
   return {
     admit: async () => ({
@@ -114,6 +127,15 @@ function goingWell(refundId: string, terms: Partial<SagaTerms>): Activities {
     settle: async () => ({ kind: 'closed', status: 'succeeded', wakeRefundId: null }),
     compensate: async () => ({ kind: 'closed', status: 'failed', wakeRefundId: null }),
     review: async () => undefined,
+    expire: async () => ({
+      kind: 'standing',
+      standing: { state: 'closed', version: 9, status: 'expired' },
+      wakeRefundId: null,
+    }),
+    remind: async () => undefined,
+    castVote: async () => said({ state: 'approved', version: 2 }),
+    extendApproval: async () => said(null),
+    cancelRefund: async () => said({ state: 'closed', version: 2, status: 'canceled' }),
     resolve: async () => ({ verdict: { kind: 'closed', status: 'succeeded' }, wakeRefundId: null }),
   };
 }

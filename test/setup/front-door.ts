@@ -10,14 +10,16 @@ import { createApiKey, type Role } from '../../src/ledger/keys.js';
 import { NEWEST_MIGRATION } from '../../src/ledger/readiness.js';
 import { PROVIDERS } from '../../src/providers/registry.js';
 import type { RefundHints } from '../../workflows/start-options.js';
+import { frontDoorKeys } from './front-door-keys.js';
 import { createTestDatabase } from './real-parts.js';
 
 export const NOW_MS = Date.parse('2026-03-10T12:00:00Z');
+const DAY_MS = 86_400_000;
 export const PIX_ID = 'f3b1a9b0-1c7e-4f8e-9a64-0d3f1f6b2c11';
 
 /** The engine as a test wants it: what it was asked, and what it answers. */
 export interface FakeEngine extends RefundEngine {
-  readonly asked: { start: RefundStart; hints: RefundHints }[];
+  readonly asked: { start: RefundStart; proof: string | undefined; hints: RefundHints }[];
   readonly hinted: { refundId: string; source: string }[];
   /** Ids of reconciliations and of payments, in order. */
   readonly reconciled: string[];
@@ -87,8 +89,10 @@ export async function openFrontDoor(
   const note = (fields: unknown) => void logged.push(fields);
   const app = await createApp({
     db,
-    config: { payloadKeys: { keys: [{ id: 'k1', secret: Buffer.alloc(32, 7) }] } },
+    config: { payloadKeys: { keys: [{ id: 'k1', secret: Buffer.alloc(32, 7) }] }, frontDoorKeys },
     policy: {
+      approval: { rules: [], expiresAfterMs: 7 * DAY_MS, remindEveryMs: DAY_MS, escalateAfterMs: 3 * DAY_MS },
+      limits: { dailyByActorMinor: null, dailyByProviderMinor: null },
       window: { pixDays: 90, pixWithdrawalMinutes: 60, timeZone: 'America/Sao_Paulo', safetyMinutes: 10 },
     },
     providers: configuredProviders(shown, overrides.off ?? []),
@@ -230,12 +234,15 @@ function createFakeEngine(): FakeEngine {
     answer: async () => ({ kind: 'tooLate' }),
     onHint: async () => {},
     isReady: true,
-    requestRefund: async (start, hints) => {
-      engine.asked.push({ start, hints });
+    requestRefund: async ({ body: start, proof }, hints) => {
+      engine.asked.push({ start, proof, hints });
       return engine.answer(start);
     },
     keepRunning: async () => undefined,
     resolve: async () => ({ kind: 'notInReview' }),
+    vote: async () => ({ kind: 'unproven' }),
+    extend: async () => ({ kind: 'unproven' }),
+    cancel: async () => ({ kind: 'unproven' }),
     hint: async (refundId, source) => {
       engine.hinted.push({ refundId, source });
       await engine.onHint(refundId);

@@ -1,3 +1,4 @@
+import type { NextRound } from '../../src/ledger/resolution.js';
 import { decideEligibility, type EligibilityRequest } from '../../src/domain/eligibility.js';
 import type {
   PaymentSnapshot,
@@ -28,6 +29,7 @@ export const START_MS = Date.parse('2026-03-10T12:00:00Z');
 export const TIMEOUT_MS = 10_000;
 export const QUIET_MS = 60_000;
 const SEND_WITHIN_MS = 2_000;
+const DAY_MS = 86_400_000;
 
 /** As a provider without idempotency keys and with many partial refunds has them. */
 export const CAPABILITIES: ProviderCapabilities = {
@@ -40,10 +42,19 @@ export const CAPABILITIES: ProviderCapabilities = {
   readsUnregistered: false,
 };
 
+/** Of the policy file's defaults, as far as an admission asks. */
+export const POLICY: Admission['policy'] = {
+  version: '1',
+  approval: { rules: [], expiresAfterMs: 7 * DAY_MS, remindEveryMs: DAY_MS, escalateAfterMs: 3 * DAY_MS },
+  limits: { dailyByActorMinor: null, dailyByProviderMinor: null },
+};
+
 interface AdmitOptions extends Partial<Admission> {
   readonly amountMinor?: number | null;
   readonly capabilities?: ProviderCapabilities;
   readonly window?: RefundWindow | null;
+  /** How many people must agree; 0 where it is not given. */
+  readonly approvals?: number;
 }
 
 /** A ledger of its own and its steps with what a test does not care about filled in. */
@@ -109,7 +120,13 @@ export async function openLedger(): Promise<LedgerScene> {
     },
     admit: (paymentId, options = {}) => {
       const number = (made += 1);
-      const { amountMinor = 1_000, capabilities = CAPABILITIES, window = null, ...given } = options;
+      const {
+        amountMinor = 1_000,
+        capabilities = CAPABILITIES,
+        window = null,
+        approvals = 0,
+        ...given
+      } = options;
       const asked: EligibilityRequest = { amountMinor, currency: null, expectedRefundableMinor: null };
       const admission: Admission = {
         refundId: `rfd_${number}`,
@@ -125,13 +142,15 @@ export async function openLedger(): Promise<LedgerScene> {
         metadata: {},
         payment: { id: paymentId },
         reading: null,
-        policyVersion: '1',
+        policy: POLICY,
+        dayStartMs: Date.parse('2026-03-10T00:00:00-03:00'),
+        proof: 'v1.test.proof',
         nowMs: START_MS,
         ...given,
       };
       return admitRefund(db, admission, {
         isLate: () => false,
-        decide: (payment, standing) =>
+        decide: (payment, standing, limits) =>
           decideEligibility(asked, {
             payment,
             capabilities,
@@ -140,10 +159,12 @@ export async function openLedger(): Promise<LedgerScene> {
             unknownAtProvider: false,
             window,
             liveRefunds: standing.liveRefunds,
+            limits,
             nowMs: admission.nowMs,
           }),
         window: () => window,
         contentHash: () => 'content-hash',
+        approvals: () => approvals,
       });
     },
     refund: async (paymentId, options) => {
@@ -289,3 +310,11 @@ export function notNow(
 ): SubmitOutcome {
   return { kind: 'notNow', reason, error: { code: reason, message: 'later' }, retryAfterMs: 30_000 };
 }
+
+/** For refunds that nobody need agree on. */
+export const NO_NEXT_ROUND: NextRound = {
+  expiresAfterMs: 0,
+  contentHash: () => {
+    throw new Error('no round was to be opened');
+  },
+};

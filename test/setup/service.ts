@@ -3,22 +3,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
 import { pino } from 'pino';
 import { createLedgerActivities, createProviderActivities } from '../../activities/index.js';
 import { createApp } from '../../src/api/app.js';
 import { createRefundEngine } from '../../src/api/refund-engine.js';
-import { readConfig, type Config } from '../../src/config.js';
+import { readServiceConfig, type ServiceConfig } from '../../src/config.js';
 import { startTemporal, type RunningTemporal } from '../../src/embedded/temporal.js';
 import type { Database } from '../../src/ledger/database.js';
 import { createApiKey, type Role } from '../../src/ledger/keys.js';
 import { NEWEST_MIGRATION } from '../../src/ledger/readiness.js';
 import { createApiMetrics } from '../../src/metrics/api-metrics.js';
 import { createWorkerMetrics, type WorkerMetrics } from '../../src/metrics/worker-metrics.js';
+import { readPolicy } from '../../src/policy.js';
 import { activityDeps, buildParts, ledgerMetrics, type Parts } from '../../src/wiring.js';
 import type { SimulatedProvider } from '../../simulators/book.js';
 import { startSimulators, type Simulators } from '../../simulators/start.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
+import { FRONT_DOOR_KEYS } from './front-door-keys.js';
 import { createTestDatabase, workflowBundlePath, type TestDatabase } from './real-parts.js';
 
 // What workers say of their coming and going would bury what tests say.
@@ -36,7 +44,7 @@ export const QUICK_SETTINGS = {
 /** The whole service in this process, over a Temporal server, a database and simulators of its own. */
 export interface Service {
   readonly url: string;
-  readonly config: Config;
+  readonly config: ServiceConfig;
   readonly db: Database;
   readonly client: Client;
   readonly simulators: Simulators;
@@ -44,11 +52,18 @@ export interface Service {
   /** What the workers count, as their `/metrics` shows it. */
   readonly workerMetrics: () => Promise<string>;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
-  startWorkers(): Promise<void>;
+  startWorkers(deployed?: Deployed): Promise<void>;
   stopWorkers(): Promise<void>;
   /** A server at the same address that knows nothing. No worker may run meanwhile. */
   replaceTemporal(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** In what these workers differ from the first ones; the front door stays as it is. */
+export interface Deployed {
+  /** What they admit under. */
+  readonly policyFile?: string;
+  readonly workflowBundle?: WorkflowBundleOption;
 }
 
 export interface CallOptions {
@@ -80,11 +95,12 @@ export async function startService(settings: Readonly<Record<string, string>> = 
     startTestTemporal(dataDir, 0),
     startSimulators({ confirmDelayMs: 100 }),
   ]);
-  const config = readConfig({
+  const config = readServiceConfig({
     ...simulators.env,
     ...QUICK_SETTINGS,
     DATABASE_URL: database.url,
     PAYLOAD_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    FRONT_DOOR_KEYS,
     ...settings,
   });
   const log = pino({ level: 'silent' });
@@ -141,7 +157,7 @@ interface Running {
   readonly database: TestDatabase;
   temporal: RunningTemporal;
   readonly simulators: Simulators;
-  readonly config: Config;
+  readonly config: ServiceConfig;
   readonly parts: Parts;
   readonly workerMetrics: WorkerMetrics;
   readonly client: Client;
@@ -185,8 +201,8 @@ async function assemble(running: Running): Promise<Service> {
         body: (await response.json()) as AnswerBody,
       };
     },
-    startWorkers: async () => {
-      stopWorkers = await startWorkers(running);
+    startWorkers: async (deployed) => {
+      stopWorkers = await startWorkers(running, deployed);
     },
     replaceTemporal: async () => {
       await running.temporal.stop();
@@ -215,19 +231,18 @@ async function assemble(running: Running): Promise<Service> {
   return service;
 }
 
-async function startWorkers({
-  temporal,
-  config,
-  parts,
-  workerMetrics,
-}: Running): Promise<() => Promise<void>> {
+async function startWorkers(
+  { temporal, config, parts: partsAtFirst, workerMetrics }: Running,
+  { policyFile, workflowBundle }: Deployed = {},
+): Promise<() => Promise<void>> {
+  const parts = policyFile === undefined ? partsAtFirst : { ...partsAtFirst, policy: readPolicy(policyFile) };
   const connection = await NativeConnection.connect({ address: temporal.address });
   const deps = activityDeps(config, parts, pino({ level: 'silent' }), workerMetrics.observe);
   const workers = await Promise.all([
     Worker.create({
       connection,
       taskQueue: REFUND_TASK_QUEUE,
-      workflowBundle: { codePath: workflowBundlePath() },
+      workflowBundle: workflowBundle ?? { codePath: workflowBundlePath() },
       activities: createLedgerActivities(deps),
     }),
     ...[...parts.providers.keys()].map((name) =>

@@ -15,6 +15,7 @@ import {
   type RefundWorkflow,
 } from '../../workflows/messages.js';
 import { fakeActivities, type FakeActivities } from './fake-activities.js';
+import { proven } from './front-door-keys.js';
 import { workflowBundlePath } from './real-parts.js';
 import { clientThatSkipsTime, TIME_MAY_BE_SKIPPED } from './skipped-time.js';
 
@@ -70,7 +71,7 @@ export async function openWorkflowStage(): Promise<WorkflowStage> {
   return {
     cast: fakes.cast,
     request: (start, time = 'real') =>
-      engines[time].requestRefund(start, {
+      engines[time].requestRefund(proven('start', start), {
         provider: 'picpay',
         paymentId: 'pay_1',
         reference: null,
