@@ -54,6 +54,7 @@ describe('the figures of the ledger', () => {
       [{ provider: 'braspag', status: 'review' }, 1],
       [{ provider: 'efi', status: 'pending' }, 4],
       [{ provider: 'efi', status: 'succeeded' }, 1],
+      [{ provider: 'fourgeeks', status: 'requires_approval' }, 1],
     ]);
     expect(nonZero(samples, 'estorno_refunds_waiting')).toEqual([
       [{ provider: 'efi', reason: 'insufficient_balance' }, 1],
@@ -82,10 +83,22 @@ describe('the figures of the ledger', () => {
     expect(age('efi', 'validating')).toBe(HOUR_MS / 1000);
     expect(age('braspag', 'review_provider')).toBe(HOUR_MS / 1000 - 60);
     expect(age('braspag', 'review_person')).toBe(0);
+    expect(age('fourgeeks', 'requires_approval')).toBe(HOUR_MS / 1000);
   });
 
   it('count the unsent that must be sent within a day, and not those that are on their way', () => {
     expect(nonZero(samples, 'estorno_deadline_within_day')).toEqual([[{ provider: 'efi' }, 1]]);
+  });
+
+  it('count what expires within a day because its votes are missing', async () => {
+    const soon = createLedgerMetrics({
+      db: ledger.db,
+      providers: NAMES,
+      nowMs: () => START_MS + (7 * 24 - 20) * HOUR_MS,
+    });
+    const later = readExposition(await soon.expose());
+    expect(nonZero(samples, 'estorno_approval_ends_within_day')).toEqual([]);
+    expect(nonZero(later, 'estorno_approval_ends_within_day')).toEqual([[{ provider: 'fourgeeks' }, 1]]);
   });
 
   it('show every provider and every word of a closed list, and no label beyond them', () => {
@@ -142,6 +155,8 @@ async function fill(ledger: LedgerScene, ids: string[]): Promise<void> {
   const inReview = await refundAt('braspag');
   await ledger.claim(inReview, 1, { needsLane: false });
   await moveToReview(ledger.db, inReview, 'a test', START_MS + 60_000);
+  const waiting = await ledger.payment({ provider: 'fourgeeks' });
+  ids.push(waiting, await ledger.refund(waiting, { approvals: 2 }));
   await ledger.db
     .insertInto('breakers')
     .values([

@@ -33,6 +33,8 @@ export interface OpenFigures {
   readonly oldestAt: Date;
   /** Of these, nothing is sent, and less than a day is left to send it. */
   readonly deadlineWithinDay: number;
+  /** Of these, the time for votes is over within a day. */
+  readonly approvalEndsWithinDay: number;
 }
 
 /** What an attempt was answered while nobody knows yet what became of it. */
@@ -102,6 +104,8 @@ const answerKind = sql<AttemptAnswer>`CASE coalesce(attempt.answer ->> 'kind', '
 async function openFigures(db: Database, nowMs: number): Promise<OpenFigures[]> {
   const unsentLate = sql<number>`count(*) FILTER (WHERE submit_before < ${new Date(nowMs + DAY_MS)}
     AND (status = 'requires_approval' OR pending_reason IN (${sql.join(UNSENT_REASONS)})))`;
+  const votesEndSoon = sql<number>`count(*) FILTER (WHERE status = 'requires_approval'
+    AND approval_expires_at < ${new Date(nowMs + DAY_MS)})`;
   return (
     db
       .selectFrom('refunds')
@@ -115,6 +119,7 @@ async function openFigures(db: Database, nowMs: number): Promise<OpenFigures[]> 
         sql<number>`sum(amount_minor)::bigint`.as('amountMinor'),
         select.fn.min('updated_at').as('oldestAt'),
         unsentLate.as('deadlineWithinDay'),
+        votesEndSoon.as('approvalEndsWithinDay'),
       ])
       // As the partial index says it, so that it is used.
       .where('status', 'in', ['requires_approval', 'pending', 'review'])

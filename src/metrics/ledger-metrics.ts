@@ -118,8 +118,8 @@ function families(figures: LedgerFigures, providers: readonly string[], nowMs: n
     },
     {
       name: 'estorno_oldest_wait_seconds',
-      help: 'For how long the oldest has been as it is: pending by reason, review as review_<who ends it>.',
-      zeros: each('reason', [...PENDING_REASONS, 'review_provider', 'review_person']),
+      help: 'For how long the oldest has been as it is: pending by reason, review as review_<who ends it>, requires_approval.',
+      zeros: each('reason', [...PENDING_REASONS, 'review_provider', 'review_person', 'requires_approval']),
       samples: oldestWaits(open, nowMs),
     },
     {
@@ -160,14 +160,19 @@ function families(figures: LedgerFigures, providers: readonly string[], nowMs: n
       zeros: alone,
       samples: open.map(({ provider, deadlineWithinDay }) => [{ provider }, deadlineWithinDay]),
     },
+    {
+      name: 'estorno_approval_ends_within_day',
+      help: 'Refunds that wait for votes, and expire within a day.',
+      zeros: alone,
+      samples: open.map(({ provider, approvalEndsWithinDay }) => [{ provider }, approvalEndsWithinDay]),
+    },
   ];
 }
 
 function oldestWaits(open: readonly OpenFigures[], nowMs: number): Sample[] {
   const seconds = new Map<string, Sample>();
-  for (const { provider, pendingReason, reviewEndsBy, oldestAt } of open) {
-    const reason = pendingReason ?? (reviewEndsBy && `review_${reviewEndsBy}`);
-    if (!reason) continue;
+  for (const { provider, status, pendingReason, reviewEndsBy, oldestAt } of open) {
+    const reason = pendingReason ?? (reviewEndsBy ? `review_${reviewEndsBy}` : status);
     const key = `${provider} ${reason}`;
     const longest = Math.max(seconds.get(key)?.[1] ?? 0, (nowMs - oldestAt.getTime()) / 1000);
     seconds.set(key, [{ provider, reason }, longest]);
