@@ -68,7 +68,7 @@ export function noNews(verdict: AdmissionVerdict | undefined): News {
 
 export function listen(start: Start, news: News, stage: () => SagaState['stage']): void {
   const verdict = (): AdmissionVerdict | undefined => news.verdict;
-  setHandler(admissionUpdate, async ({ body }) => {
+  const admitted = async ({ body }: Envelope<{ fingerprint: string }>): Promise<AdmissionVerdict> => {
     // At once where it is known: a handler that waits beside a ledger step may end elsewhere in a replay.
     if (!verdict()) {
       // Handlers run outside the workflow's own scope: without one of theirs a cancel request would reach them.
@@ -79,15 +79,21 @@ export function listen(start: Start, news: News, stage: () => SagaState['stage']
     // else began by hand says nothing about this key.
     const isOther = 'fingerprint' in start.body && body.fingerprint !== start.body.fingerprint;
     return isOther && known.kind !== 'unproven' ? { kind: 'keyReused' } : known;
+  };
+  setHandler(admissionUpdate, admitted, {
+    validator: ({ body }: Envelope<{ fingerprint: string }>) => {
+      requireTexts([body.fingerprint]);
+    },
   });
-  setHandler(hintSignal, ({ body }) => {
+  setHandler(hintSignal, (message: unknown) => {
+    const source = hintOf(message);
     // A webhook outranks a refresh as the source of what the next look finds.
-    if (news.hint !== 'webhook') news.hint = body.source;
+    if (source && news.hint !== 'webhook') news.hint = source;
   });
   setHandler(retrySignal, () => {
     news.mayRetry = true;
   });
-  setHandler(resolveUpdate, async (message) => {
+  const resolved = async (message: Envelope<Resolution>): Promise<ResolutionVerdict> => {
     if (stage() === 'admitting') {
       await CancellationScope.nonCancellable(() => condition(() => stage() !== 'admitting'));
     }
@@ -100,7 +106,8 @@ export function listen(start: Start, news: News, stage: () => SagaState['stage']
     news.resolutions.push(asked);
     await CancellationScope.nonCancellable(() => condition(() => asked.verdict !== undefined));
     return asked.verdict as ResolutionVerdict;
-  });
+  };
+  setHandler(resolveUpdate, resolved, { validator: requireShape });
   listenToPeople(start.body.refundId, news);
   setHandler(stageQuery, stage);
 }
@@ -156,12 +163,21 @@ async function handled<Verdict>(
 const TEXT_MAX = 256;
 
 /** Shape alone: whether it is the front door's, and what it may do, is for the ledger step to say. */
-function requireShape(message: Envelope<PersonsMessage>): void {
-  const { refundId, actor, nonce, requestId, contentHash } = message.body;
-  const isText = (value: unknown): boolean => typeof value === 'string' && value.length <= TEXT_MAX;
-  if (![refundId, actor, nonce, requestId, contentHash].every(isText)) {
+function requireShape({ body }: Envelope<PersonsMessage>): void {
+  requireTexts([body.refundId, body.actor, body.nonce, body.requestId, body.contentHash]);
+}
+
+/** Whoever writes a message by hand is held to no type; in a validator every error is a refusal, and leaves no trace. */
+function requireTexts(texts: readonly unknown[]): void {
+  if (!texts.every((text) => typeof text === 'string' && text.length <= TEXT_MAX)) {
     throw ApplicationFailure.nonRetryable('not a message that a refund understands', 'MalformedMessage');
   }
+}
+
+/** A signal can't be refused, and one that can't be read must not stop the refund. */
+function hintOf(message: unknown): News['hint'] {
+  const source = (message as { body?: { source?: unknown } } | null | undefined)?.body?.source;
+  return source === 'webhook' || source === 'refresh' ? source : null;
 }
 
 /** What a person decided was about the review that is over. */

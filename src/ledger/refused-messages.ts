@@ -4,7 +4,7 @@ import type { Database, LedgerTransaction } from './database.js';
 import { lockRefund, type RefundRow } from './refunds.js';
 import { storable } from './storable-text.js';
 
-const CLAIMED_ACTOR_MAX = 100;
+const CLAIM_MAX = 100;
 
 export interface Refusal {
   readonly action: string;
@@ -44,7 +44,8 @@ export async function recordForgery(
   { action, claimedActor }: { readonly action: string; readonly claimedActor: string },
   nowMs: number,
 ): Promise<void> {
-  const data = storable({ action, claimed_actor: claimedActor.slice(0, CLAIMED_ACTOR_MAX) });
+  const claimed = (text: unknown): string => String(text).slice(0, CLAIM_MAX);
+  const data = storable({ action: claimed(action), claimed_actor: claimed(claimedActor) });
   await whereKnown(db, refundId, (trx, refund) =>
     appendEvent(trx, refund, { type: 'message_refused', data }, nowMs),
   );
