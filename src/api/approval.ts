@@ -1,5 +1,4 @@
 /** What people ask of a refund that is not on its way yet: votes, more time, its end. */
-import { assertNever } from '../domain/errors.js';
 import { isOpen } from '../domain/refund.js';
 import { judgeVote, type VoteDecision } from '../domain/vote.js';
 import { roundOf } from '../ledger/approval-standing.js';
@@ -39,20 +38,11 @@ export async function vote(
   }
   const message = personsMessage(deps, decision, refund, ask, { decision, comment, contentHash });
   const verdict = await verdictWithin(deps, refund.id, () => deps.engine.vote(refund, message));
-  switch (verdict?.kind) {
-    case 'done':
-    case 'repeated':
-      return existingRefund(deps, refund.id);
-    case 'refused':
-      throw new Problem(verdict.code, verdict.detail);
-    case undefined: {
-      const now = await existingRefund(deps, refund.id);
-      if (judgeVote(await roundOf(deps.db, now), ballot, deps.nowMs()).kind === 'repeated') return now;
-      throw notKnownYet();
-    }
-    default:
-      return assertNever(verdict);
-  }
+  if (verdict?.kind === 'refused') throw new Problem(verdict.code, verdict.detail);
+  return asTheLedgerHasIt(deps, refund.id, async (now) => {
+    const round = await roundOf(deps.db, now);
+    return judgeVote(round, ballot, deps.nowMs()).kind === 'repeated';
+  });
 }
 
 /** Gives people more time. @throws Problem for everything but 200. */
@@ -64,21 +54,11 @@ export async function extendApproval(deps: ApiDeps, ask: PersonsAsk<ExtensionBod
   const expiresAtMs = Date.parse(ask.body.expires_at);
   const message = personsMessage(deps, 'extend', refund, ask, { expiresAtMs });
   const verdict = await verdictWithin(deps, refund.id, () => deps.engine.extend(refund, message));
-  switch (verdict?.kind) {
-    case 'done':
-    case 'repeated':
-      return existingRefund(deps, refund.id);
-    case 'refused':
-      if (verdict.code === 'not_later') throw invalidRequest('/expires_at', verdict.detail);
-      throw new Problem(verdict.code, verdict.detail);
-    case undefined: {
-      const now = await existingRefund(deps, refund.id);
-      if (now.approval_expires_at?.getTime() === expiresAtMs) return now;
-      throw notKnownYet();
-    }
-    default:
-      return assertNever(verdict);
+  if (verdict?.kind === 'refused') {
+    if (verdict.code === 'not_later') throw invalidRequest('/expires_at', verdict.detail);
+    throw new Problem(verdict.code, verdict.detail);
   }
+  return asTheLedgerHasIt(deps, refund.id, (now) => Number(now.approval_expires_at) >= expiresAtMs);
 }
 
 /** Ends a refund of which nothing is on its way. @throws Problem for everything but 200. */
@@ -90,18 +70,17 @@ export async function cancelRefund(deps: ApiDeps, ask: PersonsAsk<CancelBody>): 
   }
   const message = personsMessage(deps, 'cancel', refund, ask, { reason: ask.body?.reason ?? null });
   const verdict = await verdictWithin(deps, refund.id, () => deps.engine.cancel(refund, message));
-  switch (verdict?.kind) {
-    case 'done':
-    case 'repeated':
-      return existingRefund(deps, refund.id);
-    case 'refused':
-      throw new Problem(verdict.code, verdict.detail);
-    case undefined: {
-      const now = await existingRefund(deps, refund.id);
-      if (now.status === 'canceled') return now;
-      throw notKnownYet();
-    }
-    default:
-      return assertNever(verdict);
-  }
+  if (verdict?.kind === 'refused') throw new Problem(verdict.code, verdict.detail);
+  return asTheLedgerHasIt(deps, refund.id, (now) => now.status === 'canceled');
+}
+
+/** Whatever the engine said, or did not say in time: done is what the ledger shows as done. */
+async function asTheLedgerHasIt(
+  deps: ApiDeps,
+  refundId: string,
+  isDone: (now: RefundRow) => boolean | Promise<boolean>,
+): Promise<RefundRow> {
+  const now = await existingRefund(deps, refundId);
+  if (await isDone(now)) return now;
+  throw notKnownYet();
 }
