@@ -1,7 +1,9 @@
 /** What people ask of a refund, and how long they may take. */
+import { approvalStanding as standingInLedger } from '../src/ledger/approval-standing.js';
 import { expireApproval, extendApproval as extendInLedger, noteReminder } from '../src/ledger/approvals.js';
 import { cancelRefund as cancelInLedger } from '../src/ledger/cancellation.js';
 import type { ProvenMessage } from '../src/ledger/front-door-messages.js';
+import { loadRefund } from '../src/ledger/refunds.js';
 import { recordForgery } from '../src/ledger/refused-messages.js';
 import { castVote as castInLedger } from '../src/ledger/votes.js';
 import { isProven } from '../src/signing/proof.js';
@@ -46,15 +48,11 @@ export function cancelRefund(
   );
 }
 
-export async function expire(
+export function expire(
   deps: ActivityDeps,
   { refundId, nowMs }: { refundId: string; nowMs: number },
 ): ReturnType<LedgerActivities['expire']> {
-  const expiry = await expireApproval(deps.db, refundId, laterOf(deps, nowMs));
-  if (expiry.kind === 'refused') {
-    deps.log.error({ refundId, why: expiry.why }, 'the ledger refused a closing step');
-  }
-  return expiry;
+  return expireApproval(deps.db, refundId, laterOf(deps, nowMs));
 }
 
 export async function remind(
@@ -63,6 +61,14 @@ export async function remind(
 ): Promise<void> {
   const isNews = await noteReminder(deps.db, refundId, of, laterOf(deps, nowMs));
   if (isNews) deps.log.warn({ refundId, ...of }, 'a refund waits, and its time runs');
+}
+
+export async function approvalStanding(
+  deps: ActivityDeps,
+  { refundId }: { refundId: string },
+): ReturnType<LedgerActivities['approvalStanding']> {
+  const { refund } = await loadRefund(deps.db, refundId);
+  return standingInLedger(deps.db, refund);
 }
 
 /** A message that the front door did not vouch for changes nothing; that it came is kept. */

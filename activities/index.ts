@@ -1,5 +1,14 @@
+import { activityInfo } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import { admit } from './admission.activity.js';
-import { cancelRefund, castVote, expire, extendApproval, remind } from './approvals.activity.js';
+import {
+  approvalStanding,
+  cancelRefund,
+  castVote,
+  expire,
+  extendApproval,
+  remind,
+} from './approvals.activity.js';
 import type { ActivityDeps } from './deps.js';
 import { withFailures } from './failures.js';
 import { whileBeating } from './heartbeats.js';
@@ -27,20 +36,22 @@ export function createLedgerActivities(
   deps: ActivityDeps,
 ): LedgerActivities & MessageActivities & ReconciliationSteps {
   const bind = binder(deps);
+  const local: typeof bind = (name, activity) => bind(name, onlyWithinWorkflow(activity));
   return {
-    admit: bind('admit', admit),
-    takeLane: bind('takeLane', takeLane),
-    settle: bind('settle', settle),
-    compensate: bind('compensate', compensate),
-    review: bind('review', review),
-    expire: bind('expire', expire),
-    remind: bind('remind', remind),
+    admit: local('admit', admit),
+    takeLane: local('takeLane', takeLane),
+    settle: local('settle', settle),
+    compensate: local('compensate', compensate),
+    review: local('review', review),
+    expire: local('expire', expire),
+    remind: local('remind', remind),
+    approvalStanding: local('approvalStanding', approvalStanding),
     castVote: bind('castVote', castVote),
     extendApproval: bind('extendApproval', extendApproval),
     cancelRefund: bind('cancelRefund', cancelRefund),
-    beginReconciliation: bind('beginReconciliation', beginReconciliation),
-    nextPayments: bind('nextPayments', nextPayments),
-    noteReconciled: bind('noteReconciled', noteReconciled),
+    beginReconciliation: local('beginReconciliation', beginReconciliation),
+    nextPayments: local('nextPayments', nextPayments),
+    noteReconciled: local('noteReconciled', noteReconciled),
   };
 }
 
@@ -71,4 +82,19 @@ function binder(deps: ActivityDeps) {
       (input: Input) => activity(deps, input),
       (err, failed) => deps.log.error({ err, activity: failed }, 'an activity failed'),
     );
+}
+
+/**
+ * A local activity can be begun by a worker that runs our workflow alone; what is asked of the task queue by hand, by
+ * whoever reaches Temporal, is none.
+ */
+function onlyWithinWorkflow<Input, Result>(
+  activity: (deps: ActivityDeps, input: Input) => Promise<Result>,
+): (deps: ActivityDeps, input: Input) => Promise<Result> {
+  return async (deps, input) => {
+    if (!activityInfo().isLocal) {
+      throw ApplicationFailure.nonRetryable('a step of a workflow is not for the asking', 'NotLocal');
+    }
+    return activity(deps, input);
+  };
 }

@@ -23,6 +23,8 @@ export interface LedgerActivities {
   /** Ends the wait for votes, where its time is over by the later of the two clocks. */
   expire(input: { refundId: string; nowMs: number }): Promise<ExpiryResult>;
   remind(input: { refundId: string; of: Reminder; nowMs: number }): Promise<void>;
+  /** Changes nothing. */
+  approvalStanding(input: { refundId: string }): Promise<ApprovalStanding>;
 }
 
 /**
@@ -88,9 +90,10 @@ interface Refused<Code> {
   readonly detail: string;
 }
 
-export type ExpiryResult =
-  | { readonly kind: 'standing'; readonly standing: ApprovalStanding; readonly wakeRefundId: string | null }
-  | { readonly kind: 'refused'; readonly why: string };
+export interface ExpiryResult {
+  readonly standing: ApprovalStanding;
+  readonly wakeRefundId: string | null;
+}
 
 /** Steps at the provider: remote, on its own task queue. `nowMs` is the workflow's clock. */
 export interface ProviderActivities {

@@ -69,6 +69,11 @@ CREATE TRIGGER policies_append_only BEFORE UPDATE OR DELETE ON policies FOR EACH
 CREATE TRIGGER policies_never_emptied BEFORE TRUNCATE ON policies FOR EACH STATEMENT EXECUTE FUNCTION refuse_evidence_change();
 
 -- Down Migration
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM refunds WHERE status = 'requires_approval') THEN
+    RAISE EXCEPTION 'refunds wait for approval: decide, cancel or let expire them first';
+  END IF;
+END $$;
 DROP TABLE policies, front_door_messages, votes;
 DROP FUNCTION refuse_evidence_change();
 DROP INDEX refunds_by_requester;

@@ -60,6 +60,12 @@ const duration = z.string().refine((text) => {
   return hasFixedLength && read.toMillis() > 0 && read.toMillis() <= DAYS_MAX * DAY_MS;
 }, `must be an ISO 8601 duration above zero and up to ${DAYS_MAX} days, without years and months, like P3D or PT6H`);
 
+/** A reminder is an event in the trail and a step of the workflow: faster ones would leave no time for votes. */
+const reminderPace = duration.refine(
+  (text) => Duration.fromISO(text).toMillis() >= 1_000,
+  'must be a second or more',
+);
+
 const amountMinor = z.int().min(1).max(AMOUNT_MINOR_MAX);
 const oneOrMore = <T extends z.ZodType>(member: T) => z.array(member).min(1);
 
@@ -80,7 +86,7 @@ const PolicyForm = z.strictObject({
     .strictObject({
       rules: z.array(RuleForm).default([]),
       expires_after: duration.default('P7D'),
-      remind_every: duration.default('P1D'),
+      remind_every: reminderPace.default('P1D'),
       escalate_after: duration.default('P3D'),
     })
     .prefault({}),

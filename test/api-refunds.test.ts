@@ -93,10 +93,7 @@ describe('POST /v1/refunds', () => {
   });
 
   it('says that it is a repeat when another request with the key was first', async () => {
-    door.engine.answer = async (start) => {
-      await admit(start);
-      return { kind: 'admitted', refundId: start.refundId, firstAskId: 'req_other' };
-    };
+    door.engine.answer = (start) => admit({ ...start, askId: 'req_other' });
     expect((await ask()).headers['idempotent-replayed']).toBe('true');
   });
 
@@ -112,15 +109,32 @@ describe('POST /v1/refunds', () => {
     expect(again.body.id).toBe(first.body.id);
   });
 
-  it('422 idempotency_key_reused for another body, from the ledger and from the workflow', async () => {
+  it('422 idempotency_key_reused for another body, before the engine is asked and after', async () => {
     door.engine.answer = admit;
     await ask();
     const stored = await ask({ amount: 11 });
     expect([stored.status, stored.body.code]).toEqual([422, 'idempotency_key_reused']);
     key += '-other';
-    door.engine.answer = async () => ({ kind: 'keyReused' });
+    door.engine.answer = async (start) => {
+      await admit({ ...start, fingerprint: 'of another body' });
+      return { kind: 'keyReused' };
+    };
     const told = await ask();
     expect([told.status, told.body.code]).toEqual([422, 'idempotency_key_reused']);
+  });
+
+  it.each<AdmissionVerdict>([
+    { kind: 'admitted', refundId: 'rfd_another', firstAskId: '' },
+    { kind: 'refused', broken: [broken('limit_exceeded')], firstAskId: '' },
+    { kind: 'keyReused' },
+  ])('503, to be repeated, for the verdict %j that the ledger knows nothing of', async (verdict) => {
+    door.engine.answer = async () => verdict;
+    const answer = await ask();
+    expect([answer.status, answer.body.code, answer.body.retryable]).toEqual([
+      503,
+      'engine_unavailable',
+      true,
+    ]);
   });
 
   it('400 idempotency_key_missing without a key', async () => {
@@ -155,11 +169,11 @@ describe('POST /v1/refunds', () => {
   });
 
   it('412 refundable_amount_mismatch', async () => {
-    door.engine.answer = async (start) => ({
-      kind: 'refused',
-      broken: [broken('refundable_amount_mismatch')],
-      firstAskId: start.askId,
-    });
+    const refusal = [broken('refundable_amount_mismatch')];
+    door.engine.answer = async (start) => {
+      await storeOutcome(door.db, start, { refusal });
+      return { kind: 'refused', broken: refusal, firstAskId: start.askId };
+    };
     const answer = await ask({ expected_refundable_amount: 1 });
     expect([answer.status, answer.body.code]).toEqual([412, 'refundable_amount_mismatch']);
   });

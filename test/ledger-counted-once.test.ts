@@ -286,8 +286,10 @@ function depsWith(provider: RefundProvider): ActivityDeps {
   return {
     db: ledger.db,
     providers: new Map([['efi', { definition: { capabilities: CAPABILITIES }, provider }]]),
-    policy: {
-      window: { pixDays: 90, pixWithdrawalMinutes: 60, timeZone: 'America/Sao_Paulo', safetyMinutes: 10 },
+    policies: {
+      of: async () => ({
+        window: { pixDays: 90, pixWithdrawalMinutes: 60, timeZone: 'America/Sao_Paulo', safetyMinutes: 10 },
+      }),
     },
     timings: { providerTimeoutMs: TIMEOUT_MS, providerQuietMs: QUIET_MS, retryMaxMs: 60_000 },
     nowMs: () => START_MS,

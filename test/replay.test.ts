@@ -16,15 +16,28 @@ describe('a refund that began under older code', () => {
   it('is represented by each way that a refund can go', () => {
     expect(RECORDED).toEqual(
       expect.arrayContaining([
+        'approved',
+        'approved-in-a-second-round',
+        'canceled-while-approving',
+        'canceled-while-waiting',
+        'carried-on-while-approving',
+        'clipped-by-the-window',
         'confirmed-after-a-webhook',
         'declined',
         'done-with-the-answer',
+        'double-click-beside-a-retried-step',
+        'expired',
+        'extended',
         'lost-answer-adopted',
         'lost-answer-repeated-under-its-key',
         'lost-call-sent-again',
         'provider-down-for-a-while',
         'queued-behind-another',
+        'recheck-failed',
         'refused-at-the-door',
+        'rejected',
+        'reminded-and-escalated',
+        'resumed-while-approving',
         'waited-for-balance',
       ]),
     );
@@ -56,6 +69,16 @@ describe('the net that these histories are', () => {
     await expect(replay(history)).rejects.toBeInstanceOf(DeterminismViolationError);
   });
 
+  it('holds where a vote came to something else', async () => {
+    const history = read('rejected');
+    const told = history.events.findLast((event) => event.markerRecordedEventAttributes)!;
+    const [payload] = told.markerRecordedEventAttributes!.details.result.payloads;
+    const standing = JSON.parse(Buffer.from(payload.data, 'base64').toString()) as object;
+    expect(standing).toMatchObject({ state: 'closed', status: 'rejected' });
+    payload.data = Buffer.from(JSON.stringify({ ...standing, state: 'approved' })).toString('base64');
+    await expect(replay(history)).rejects.toBeInstanceOf(DeterminismViolationError);
+  });
+
   it('holds where a refund ended otherwise', async () => {
     const history = read('refused-at-the-door');
     const end = history.events.at(-1)!;
@@ -75,6 +98,7 @@ interface RecordedEvent {
   eventType: string;
   workflowExecutionStartedEventAttributes?: { workflowId: string };
   activityTaskScheduledEventAttributes?: { activityType: { name: string } };
+  markerRecordedEventAttributes?: { details: { result: { payloads: [{ data: string }] } } };
   timerStartedEventAttributes?: { timerId: string };
   workflowExecutionCompletedEventAttributes?: object;
   workflowExecutionCanceledEventAttributes?: object;

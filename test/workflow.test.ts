@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { ApplicationFailure } from '@temporalio/activity';
-import type { WorkflowHandle } from '@temporalio/client';
-import type { temporal } from '@temporalio/proto';
 import type { ResolutionVerdict } from '../activities/interface.js';
-import type { LookResult, Stage } from '../src/domain/saga-state.js';
-import { resolveUpdate, retrySignal, stageQuery, type RefundWorkflow } from '../workflows/messages.js';
+import type { LookResult } from '../src/domain/saga-state.js';
+import { resolveUpdate, retrySignal } from '../workflows/messages.js';
 import { answered, inTurn, TERMS } from './setup/fake-activities.js';
-import { aStart, openWorkflowStage, type WorkflowStage } from './setup/workflow-stage.js';
+import { aStart, gate, openWorkflowStage, until, type WorkflowStage } from './setup/workflow-stage.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -34,7 +32,7 @@ describe('the verdict', () => {
         stage.request({ ...start, askId: 'ask_4' }),
       ]),
     ).toEqual([admitted, { kind: 'keyReused' }, admitted]);
-    await stageIs(start.refundId, 'confirming');
+    await stage.stageIs(start.refundId, 'confirming');
     expect(seen).toEqual(['admit', 'submit 1']);
     await ended(start.refundId);
   });
@@ -66,29 +64,29 @@ describe('the verdict', () => {
     } as const;
     const seen = stage.cast(start.refundId, {}, { admit: async () => ({ verdict: refused }) });
     expect(await stage.request(start)).toEqual(refused);
-    expect(await resultOf(start.refundId)).toEqual({ status: 'refused' });
+    expect(await stage.resultOf(start.refundId)).toEqual({ status: 'refused' });
     expect(seen).toEqual(['admit']);
-    expect(await foundBy(start.refundId)).toMatchObject({ RefundStatus: 'refused' });
+    expect(await stage.foundBy(start.refundId)).toMatchObject({ RefundStatus: 'refused' });
   });
 });
 
 describe('what people see in Temporal', () => {
   it('says in the end how it ended, by provider, payment and amount', async () => {
-    const refundId = await begin({}, {});
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(await foundBy(refundId)).toMatchObject({
+    const refundId = await stage.begin({}, {});
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(await stage.foundBy(refundId)).toMatchObject({
       RefundStatus: 'succeeded',
       RefundProvider: 'picpay',
       RefundPaymentId: 'pay_1',
       RefundAmount: 1050,
     });
-    expect(await detailsOf(refundId)).toBe('**Ended: succeeded**');
+    expect(await stage.detailsOf(refundId)).toBe('**Ended: succeeded**');
   });
 
   it('names each step and wait, and says what is happening and what may be done', async () => {
-    const refundId = await begin({}, { submit: inTurn(accepted) });
-    await stageIs(refundId, 'confirming');
-    expect(await detailsOf(refundId)).toMatch(
+    const refundId = await stage.begin({}, { submit: inTurn(accepted) });
+    await stage.stageIs(refundId, 'confirming');
+    expect(await stage.detailsOf(refundId)).toMatch(
       /accepted it; waiting for its confirmation[^]*Attempt 1[^]*To do|Nothing to do/,
     );
     expect(
@@ -108,54 +106,54 @@ describe('what people see in Temporal', () => {
   });
 
   it('speaks of the refund that a queued one waits for', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       { needsLane: true },
       { takeLane: inTurn({ kind: 'busy', behindRefundId: 'rfd_first' }, { kind: 'taken' }) },
     );
-    await stageIs(refundId, 'waiting');
-    await until(async () => (await detailsOf(refundId)).includes('Queued behind rfd_first'));
+    await stage.stageIs(refundId, 'waiting');
+    await until(async () => (await stage.detailsOf(refundId)).includes('Queued behind rfd_first'));
     await signalLane(refundId);
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
   });
 });
 
 describe('a hint', () => {
   it('cuts the wait for a confirmation short and is the source of what is found', async () => {
-    const refundId = await begin({}, { submit: inTurn(accepted) });
-    await stageIs(refundId, 'confirming');
+    const refundId = await stage.begin({}, { submit: inTurn(accepted) });
+    await stage.stageIs(refundId, 'confirming');
     await stage.hint(refundId, 'webhook');
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
   });
 
   it('from a person’s refresh counts as a poll', async () => {
-    const refundId = await begin({}, { submit: inTurn(accepted) });
-    await stageIs(refundId, 'confirming');
+    const refundId = await stage.begin({}, { submit: inTurn(accepted) });
+    await stage.stageIs(refundId, 'confirming');
     await stage.hint(refundId, 'refresh');
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'settle']);
   });
 
   it('that overtakes the answer to the call is followed as soon as that answer is there', async () => {
     const answer = gate();
-    const refundId = await begin({}, { submit: inTurn(accepted) }, { submit: answer.opened });
-    await until(async () => seenOf(refundId).includes('submit 1'));
+    const refundId = await stage.begin({}, { submit: inTurn(accepted) }, { submit: answer.opened });
+    await until(async () => stage.seenOf(refundId).includes('submit 1'));
     await stage.hint(refundId, 'webhook');
     answer.open();
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
   });
 
   it('that finds nothing new wakes one look, not a storm of them', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       { submit: inTurn(accepted), look: inTurn({ kind: 'processing' }, { kind: 'landed' }) },
     );
-    await stageIs(refundId, 'confirming');
+    await stage.stageIs(refundId, 'confirming');
     await stage.hint(refundId, 'webhook');
-    await until(async () => seenOf(refundId).includes('look webhook'));
+    await until(async () => stage.seenOf(refundId).includes('look webhook'));
     await ended(refundId);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'look webhook', 'settle']);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'look webhook', 'settle']);
   });
 });
 
@@ -165,7 +163,7 @@ describe('a wait before anything is sent', () => {
 
   it('for a provider that is down ends when the policy’s patience does', async () => {
     const triedAtMs: number[] = [];
-    const refundId = await begin(
+    const refundId = await stage.begin(
       { providerUnavailableWaitMs: 3 * DAY_MS, retryMaxMs: 6 * HOUR_MS },
       {
         submit: async ({ nowMs }) => {
@@ -175,8 +173,8 @@ describe('a wait before anything is sent', () => {
       },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(FAILED);
-    expect(seenOf(refundId).at(-1)).toBe('compensate provider_unavailable');
+    expect(await stage.resultOf(refundId)).toEqual(FAILED);
+    expect(stage.seenOf(refundId).at(-1)).toBe('compensate provider_unavailable');
     const triedForMs = triedAtMs.at(-1)! - triedAtMs[0]!;
     expect(triedForMs).toBeGreaterThan(2.5 * DAY_MS);
     expect(triedForMs).toBeLessThanOrEqual(3 * DAY_MS);
@@ -184,23 +182,23 @@ describe('a wait before anything is sent', () => {
 
   it('for balance ends when the account is funded', async () => {
     const empty = notNow('insufficient_balance');
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       { submit: inTurn(empty, empty, empty, answered({ kind: 'done', attempt: 1 })) },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', ...Array<string>(4).fill('submit 1'), 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', ...Array<string>(4).fill('submit 1'), 'settle']);
   });
 
   it('ends with the window, without a call after it', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       { needsLane: true, submitBeforeMs: Date.now() + HOUR_MS / 4 },
       { takeLane: async () => ({ kind: 'busy', behindRefundId: 'rfd_first' }) },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(FAILED);
-    const seen = seenOf(refundId);
+    expect(await stage.resultOf(refundId)).toEqual(FAILED);
+    const seen = stage.seenOf(refundId);
     expect(seen.at(-1)).toBe('compensate refund_window_expired');
     expect(new Set(seen.slice(1, -1))).toEqual(new Set(['takeLane']));
   });
@@ -209,7 +207,7 @@ describe('a wait before anything is sent', () => {
     const answer = gate();
     let free = false;
     const behind = aStart();
-    const first = await begin(
+    const first = await stage.begin(
       { needsLane: true },
       {
         settle: async () => {
@@ -219,19 +217,16 @@ describe('a wait before anything is sent', () => {
       },
       { submit: answer.opened },
     );
-    casts.set(
+    stage.cast(
       behind.refundId,
-      stage.cast(
-        behind.refundId,
-        { needsLane: true },
-        { takeLane: async () => (free ? { kind: 'taken' } : { kind: 'busy', behindRefundId: first }) },
-      ),
+      { needsLane: true },
+      { takeLane: async () => (free ? { kind: 'taken' } : { kind: 'busy', behindRefundId: first }) },
     );
     await stage.request(behind);
-    await until(async () => (await detailsOf(behind.refundId)).includes(`Queued behind ${first}`));
+    await until(async () => (await stage.detailsOf(behind.refundId)).includes(`Queued behind ${first}`));
     answer.open();
-    expect(await resultOf(behind.refundId)).toEqual(SUCCEEDED);
-    const events = await eventsOf(stage.handleOf(behind.refundId));
+    expect(await stage.resultOf(behind.refundId)).toEqual(SUCCEEDED);
+    const events = await stage.eventsOf(behind.refundId);
     const woken = events.findIndex((event) => event.workflowExecutionSignaledEventAttributes);
     expect(events[woken]?.workflowExecutionSignaledEventAttributes?.signalName).toBe(retrySignal.name);
     expect(events.slice(woken).filter((event) => event.timerFiredEventAttributes)).toEqual([]);
@@ -252,7 +247,7 @@ describe('a wait before anything is sent', () => {
       },
     );
     const verdict = await stage.request(start);
-    await stageIs(start.refundId, 'confirming');
+    await stage.stageIs(start.refundId, 'confirming');
     const { raw } = await stage.handleOf(start.refundId).describe();
     const { firstRunId, execution } = raw.workflowExecutionInfo ?? {};
     expect(execution?.runId).not.toBe(firstRunId);
@@ -276,7 +271,7 @@ describe('an unclear call', () => {
   const absent = { kind: 'absent', proven: true, quietUntilMs: 0, accepted: false } as const;
 
   it('whose activity fails for good is looked for, never simply sent again', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: async () => {
@@ -284,12 +279,12 @@ describe('an unclear call', () => {
         },
       },
     );
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'settle']);
   });
 
   it('is sent again once where it is provably not there, and after that is for a person', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: async ({ attempt }) => unknown(attempt),
@@ -297,8 +292,8 @@ describe('an unclear call', () => {
       },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual([
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual([
       'admit',
       'submit 1',
       'look poll',
@@ -311,25 +306,30 @@ describe('an unclear call', () => {
   });
 
   it('is repeated under the same number where the provider has idempotency keys', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       { idempotentSubmit: true },
       { submit: inTurn(unknown(1), unknown(1), answered({ kind: 'done', attempt: 1 })) },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'submit 1', 'submit 1', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'submit 1', 'submit 1', 'settle']);
   });
 
   it('declined where an earlier sending may be the reason is read before it fails', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: inTurn(answered({ kind: 'declined', attempt: 1, resolveFirst: true })),
         look: inTurn<Awaited<ReturnType<Look>>>(absent),
       },
     );
-    expect(await resultOf(refundId)).toEqual(FAILED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'compensate provider_declined']);
+    expect(await stage.resultOf(refundId)).toEqual(FAILED);
+    expect(stage.seenOf(refundId)).toEqual([
+      'admit',
+      'submit 1',
+      'look poll',
+      'compensate provider_declined',
+    ]);
   });
 });
 
@@ -340,14 +340,14 @@ describe('a run that takes the place of a lost one', () => {
     const resume = { terms: TERMS, attempt: 1, firstSentAtMs: null, resends: 0, inReview: false };
     const seen = stage.cast(start.refundId, {}, { admit: async () => ({ verdict, resume }) });
     expect(await stage.request(start)).toEqual(verdict);
-    expect(await resultOf(start.refundId)).toEqual(SUCCEEDED);
+    expect(await stage.resultOf(start.refundId)).toEqual(SUCCEEDED);
     expect(seen).toEqual(['admit', 'look poll', 'settle']);
   });
 });
 
 describe('the end', () => {
   it('that the ledger refuses is looked into before it is tried again', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         settle: inTurn<Awaited<ReturnType<Settle>>>(
@@ -357,12 +357,12 @@ describe('the end', () => {
       },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'settle', 'look poll', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'settle', 'look poll', 'settle']);
   });
 
   it('comes by itself in review, which keeps on reading', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: inTurn(accepted),
@@ -375,8 +375,8 @@ describe('the end', () => {
       },
       { time: 'skipped' },
     );
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    const seen = seenOf(refundId);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    const seen = stage.seenOf(refundId);
     expect(seen.slice(0, 4)).toEqual(['admit', 'submit 1', 'look poll', 'review']);
     expect(seen.slice(-2)).toEqual(['watch', 'settle']);
     expect(new Set(seen.slice(4, -2))).toEqual(new Set(['look poll']));
@@ -388,7 +388,7 @@ describe('the long silence', () => {
 
   it('is kept by one activity, whose retries are the looks', async () => {
     let looks = 0;
-    const refundId = await begin(quickLooks, {
+    const refundId = await stage.begin(quickLooks, {
       submit: inTurn(accepted),
       look: async () => ({ kind: 'processing' }),
       watch: async () => {
@@ -397,26 +397,26 @@ describe('the long silence', () => {
         return { kind: 'landed' };
       },
     });
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    const seen = seenOf(refundId);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    const seen = stage.seenOf(refundId);
     expect(seen.slice(-4)).toEqual(['watch', 'watch', 'watch', 'settle']);
     expect(seen.filter((step) => step === 'look poll')).toHaveLength(6);
   });
 
   it('is broken by a hint, after which a look of its own follows', async () => {
     let landed = false;
-    const refundId = await begin(quickLooks, {
+    const refundId = await stage.begin(quickLooks, {
       submit: inTurn(accepted),
       look: async () => ({ kind: landed ? 'landed' : 'processing' }),
       watch: async () => {
         throw notDecidedYet('1h');
       },
     });
-    await until(async () => seenOf(refundId).includes('watch'));
+    await until(async () => stage.seenOf(refundId).includes('watch'));
     landed = true;
     await stage.hint(refundId, 'webhook');
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId).slice(-3)).toEqual(['watch', 'look webhook', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId).slice(-3)).toEqual(['watch', 'look webhook', 'settle']);
   });
 });
 
@@ -427,32 +427,32 @@ describe('a person’s decision about a review', () => {
   const closed = { kind: 'closed', status: 'failed' } as const;
 
   it('ends it', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       { submit: inTurn(unclear), look: inTurn(cannotTell), resolve: inTurn(resolving(closed)) },
     );
-    await stageIs(refundId, 'review');
+    await stage.stageIs(refundId, 'review');
     expect(await decide(refundId)).toEqual(closed);
-    expect(await resultOf(refundId)).toEqual(FAILED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'review', 'resolve failed']);
+    expect(await stage.resultOf(refundId)).toEqual(FAILED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'review', 'resolve failed']);
   });
 
   it('is refused at once where there is none', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       { submit: inTurn(accepted), look: inTurn<LookResult>({ kind: 'processing' }, { kind: 'landed' }) },
     );
-    await stageIs(refundId, 'confirming');
+    await stage.stageIs(refundId, 'confirming');
     expect(await decide(refundId)).toEqual({ kind: 'notInReview' });
     // The ledger may know of a review before its run does: a look tells.
-    await until(async () => seenOf(refundId).includes('look poll'));
+    await until(async () => stage.seenOf(refundId).includes('look poll'));
     await ended(refundId);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'look webhook', 'settle']);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look poll', 'look webhook', 'settle']);
   });
 
   it('is never carried out in a later review', async () => {
     const first = gate();
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: async ({ attempt }) => answered({ ...unclear.result, attempt }),
@@ -463,22 +463,22 @@ describe('a person’s decision about a review', () => {
         },
       },
     );
-    await stageIs(refundId, 'review');
+    await stage.stageIs(refundId, 'review');
     const decisions = [decide(refundId)];
-    await until(async () => seenOf(refundId).includes('resolve failed'));
+    await until(async () => stage.seenOf(refundId).includes('resolve failed'));
     decisions.push(decide(refundId));
     await until(async () => (await updatesOf(refundId)) === 3);
     first.open();
     expect(await Promise.all(decisions)).toEqual([{ kind: 'resend', attempt: 1 }, { kind: 'notInReview' }]);
-    await until(async () => seenOf(refundId).filter((step) => step === 'review').length === 2);
-    await stageIs(refundId, 'review');
-    expect(seenOf(refundId).slice(4)).toEqual(['resolve failed', 'submit 2', 'look poll', 'review']);
+    await until(async () => stage.seenOf(refundId).filter((step) => step === 'review').length === 2);
+    await stage.stageIs(refundId, 'review');
+    expect(stage.seenOf(refundId).slice(4)).toEqual(['resolve failed', 'submit 2', 'look poll', 'review']);
   });
 
   it('comes too late where the provider decides first', async () => {
     const looking = gate();
     let looks = 0;
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: inTurn(unclear),
@@ -490,20 +490,20 @@ describe('a person’s decision about a review', () => {
         },
       },
     );
-    await stageIs(refundId, 'review');
+    await stage.stageIs(refundId, 'review');
     await stage.hint(refundId, 'webhook');
     await until(async () => looks === 2);
     const decision = decide(refundId);
     await until(async () => (await updatesOf(refundId)) === 2);
     looking.open();
     expect(await decision).toEqual({ kind: 'notInReview' });
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId).slice(-2)).toEqual(['look webhook', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId).slice(-2)).toEqual(['look webhook', 'settle']);
   });
 
   it('that is contradicted leaves the review as it is, and what was read may end it', async () => {
     const contradicted = { kind: 'contradicted', why: 'it is done' } as const;
-    const refundId = await begin(
+    const refundId = await stage.begin(
       {},
       {
         submit: inTurn(unclear),
@@ -511,10 +511,10 @@ describe('a person’s decision about a review', () => {
         resolve: inTurn(resolving(contradicted)),
       },
     );
-    await stageIs(refundId, 'review');
+    await stage.stageIs(refundId, 'review');
     expect(await decide(refundId)).toEqual(contradicted);
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId).slice(-3)).toEqual(['resolve failed', 'look poll', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId).slice(-3)).toEqual(['resolve failed', 'look poll', 'settle']);
   });
 
   function decide(refundId: string): Promise<ResolutionVerdict> {
@@ -534,7 +534,7 @@ describe('a person’s decision about a review', () => {
 
   /** The admission is one of them. */
   async function updatesOf(refundId: string): Promise<number> {
-    const events = await eventsOf(stage.handleOf(refundId));
+    const events = await stage.eventsOf(refundId);
     return events.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length;
   }
 });
@@ -542,31 +542,31 @@ describe('a person’s decision about a review', () => {
 describe('Temporal’s own cancel request changes nothing', () => {
   it('while the call is under way', async () => {
     const answer = gate();
-    const refundId = await begin({}, {}, { submit: answer.opened });
-    await until(async () => seenOf(refundId).includes('submit 1'));
-    await cancelRequest(refundId);
+    const refundId = await stage.begin({}, {}, { submit: answer.opened });
+    await until(async () => stage.seenOf(refundId).includes('submit 1'));
+    await stage.askTemporalToCancel(refundId);
     answer.open();
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'settle']);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'settle']);
   });
 
   it('while it waits for a confirmation', async () => {
-    const refundId = await begin({}, { submit: inTurn(accepted) });
-    await stageIs(refundId, 'confirming');
-    await cancelRequest(refundId);
+    const refundId = await stage.begin({}, { submit: inTurn(accepted) });
+    await stage.stageIs(refundId, 'confirming');
+    await stage.askTemporalToCancel(refundId);
     await ended(refundId);
-    expect(seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
   });
 
   it('while it waits in the queue', async () => {
-    const refundId = await begin(
+    const refundId = await stage.begin(
       { needsLane: true },
       { takeLane: inTurn({ kind: 'busy', behindRefundId: 'rfd_first' }, { kind: 'taken' }) },
     );
-    await stageIs(refundId, 'waiting');
-    await cancelRequest(refundId);
+    await stage.stageIs(refundId, 'waiting');
+    await stage.askTemporalToCancel(refundId);
     await signalLane(refundId);
-    expect(await resultOf(refundId)).toEqual(SUCCEEDED);
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
   });
 
   it('for those who wait for the verdict', async () => {
@@ -587,62 +587,19 @@ type Parts = Parameters<WorkflowStage['cast']>[2];
 type Look = NonNullable<Parts['look']>;
 type Settle = NonNullable<Parts['settle']>;
 
-const casts = new Map<string, readonly string[]>();
-
-/** Casts and starts a refund; its id, once it is admitted. */
-async function begin(
-  terms: Parameters<WorkflowStage['cast']>[1],
-  parts: Parts,
-  { time = 'real', ...held }: { time?: 'real' | 'skipped'; submit?: Promise<void> } = {},
-): Promise<string> {
-  const start = aStart();
-  casts.set(start.refundId, stage.cast(start.refundId, terms, parts, held));
-  expect(await stage.request(start, time)).toMatchObject({ kind: 'admitted' });
-  return start.refundId;
-}
-
-function seenOf(refundId: string): readonly string[] {
-  return casts.get(refundId) ?? [];
-}
-
-function resultOf(refundId: string): Promise<{ status: string }> {
-  return stage.handleOf(refundId).result();
-}
-
 /** Lets a refund that waits for its confirmation find it, and ends it. */
 async function ended(refundId: string): Promise<void> {
   await stage.hint(refundId, 'webhook');
-  expect(await resultOf(refundId)).toEqual(SUCCEEDED);
-}
-
-async function stageIs(refundId: string, wanted: Stage): Promise<void> {
-  await until(async () => (await stage.handleOf(refundId).query(stageQuery)) === wanted);
+  expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
 }
 
 async function signalLane(refundId: string): Promise<void> {
   await stage.handleOf(refundId).signal(retrySignal, { body: {} });
 }
 
-/** Asked for, and seen by the workflow. */
-async function cancelRequest(refundId: string): Promise<void> {
-  const handle = stage.handleOf(refundId);
-  await handle.cancel();
-  await until(async () => {
-    const events = await eventsOf(handle);
-    const asked = events.findIndex((event) => event.workflowExecutionCancelRequestedEventAttributes);
-    return events.slice(asked).some((event) => event.workflowTaskCompletedEventAttributes);
-  });
-}
-
-type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
-
-async function eventsOf(handle: WorkflowHandle<RefundWorkflow>): Promise<HistoryEvent[]> {
-  return (await handle.fetchHistory()).events ?? [];
-}
-
 /** Of its steps and waits, in order; a wait that ended says its own once more. */
 async function summariesOf(refundId: string): Promise<string[]> {
-  const events = await eventsOf(stage.handleOf(refundId));
+  const events = await stage.eventsOf(refundId);
   const summaries = events
     .filter((event) => !event.workflowExecutionStartedEventAttributes)
     .flatMap((event) => event.userMetadata?.summary ?? [])
@@ -650,30 +607,6 @@ async function summariesOf(refundId: string): Promise<string[]> {
   return [...new Set(summaries)];
 }
 
-async function detailsOf(refundId: string): Promise<string> {
-  const { currentDetails } = await stage
-    .handleOf(refundId)
-    .query<{ currentDetails: string }>('__temporal_workflow_metadata');
-  return currentDetails;
-}
-
-async function foundBy(refundId: string): Promise<Record<string, unknown>> {
-  const { typedSearchAttributes } = await stage.handleOf(refundId).describe();
-  return Object.fromEntries(typedSearchAttributes.getAll().map((pair) => [pair.key.name, pair.value]));
-}
-
 function notDecidedYet(nextRetryDelay: '1ms' | '1h'): ApplicationFailure {
   return ApplicationFailure.create({ message: 'not decided', type: 'NotDecidedYet', nextRetryDelay });
-}
-
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }

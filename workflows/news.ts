@@ -77,7 +77,7 @@ export function listen(start: Start, news: News, stage: () => SagaState['stage']
     const known = verdict() as AdmissionVerdict;
     // A run that resumed knows no request: its verdict sends the asker to the ledger, which compares. And what somebody
     // else began by hand says nothing about this key.
-    const isOther = 'fingerprint' in start.body && body.fingerprint !== start.body.fingerprint;
+    const isOther = !('resume' in start.body) && body.fingerprint !== start.body.fingerprint;
     return isOther && known.kind !== 'unproven' ? { kind: 'keyReused' } : known;
   };
   setHandler(admissionUpdate, admitted, {
@@ -161,17 +161,26 @@ async function handled<Verdict>(
 }
 
 const TEXT_MAX = 256;
+/** Twice what the front door takes as a body. */
+const MESSAGE_MAX = 128 * 1024;
 
 /** Shape alone: whether it is the front door's, and what it may do, is for the ledger step to say. */
-function requireShape({ body }: Envelope<PersonsMessage>): void {
+function requireShape(message: Envelope<PersonsMessage>): void {
+  // What can't be written down again would fail the step that it is handed to, and the run with it.
+  if (JSON.stringify(message).length > MESSAGE_MAX) throw malformed();
+  const { body } = message;
   requireTexts([body.refundId, body.actor, body.nonce, body.requestId, body.contentHash]);
 }
 
 /** Whoever writes a message by hand is held to no type; in a validator every error is a refusal, and leaves no trace. */
 function requireTexts(texts: readonly unknown[]): void {
   if (!texts.every((text) => typeof text === 'string' && text.length <= TEXT_MAX)) {
-    throw ApplicationFailure.nonRetryable('not a message that a refund understands', 'MalformedMessage');
+    throw malformed();
   }
+}
+
+function malformed(): ApplicationFailure {
+  return ApplicationFailure.nonRetryable('not a message that a refund understands', 'MalformedMessage');
 }
 
 /** A signal can't be refused, and one that can't be read must not stop the refund. */

@@ -25,7 +25,7 @@ import { LEDGER_STEP, providerCall, providerWatch } from './activity-options.js'
 import { describeStage } from './details.js';
 import { refundIdOf, type Start } from './messages.js';
 import { afterWait, dismissResolutions, heed, isWoken, listen, noNews, wake, type News } from './news.js';
-import { showApproval, showEnd } from './search-attributes.js';
+import { showApproval, showEnd, shownBefore } from './search-attributes.js';
 
 const ledger = proxyLocalActivities<LedgerActivities>(LEDGER_STEP);
 const provider = proxyActivities<ProviderActivities>({ startToCloseTimeout: '5m' });
@@ -47,13 +47,19 @@ export function refund(start: Start, carried?: CarriedOn): Promise<{ status: str
       'ForeignWorkflowId',
     );
   }
-  return CancellationScope.nonCancellable(() => live(start, carried));
+  return CancellationScope.nonCancellable(() => live(start, isContinued() ? carried : undefined));
+}
+
+/** Whoever starts a run by hand could write any past into it; a schedule and retries hand on what they began with. */
+function isContinued(): boolean {
+  const { continuedFromExecutionRunId, cronSchedule, retryPolicy } = workflowInfo();
+  return continuedFromExecutionRunId !== undefined && cronSchedule === undefined && retryPolicy === undefined;
 }
 
 /** `decide` chooses each step, this carries it out and reports. */
 async function live(start: Start, carried?: CarriedOn): Promise<{ status: string }> {
   const news = noNews(carried?.verdict);
-  let shown: number | null = null;
+  let shown = carried ? shownBefore(carried.state) : null;
   let { state, step } = carried
     ? decide(carried.state, { kind: 'paused' }, Date.now())
     : decide(begin(Date.now()), { kind: 'started' }, Date.now());
@@ -125,7 +131,7 @@ async function carryOut(
     case 'watch':
       return watch(step.untilMs, refundId, state, news);
     case 'pause':
-      return pause(step, state, news);
+      return pause(step, refundId, state, news);
     case 'settle':
       return closed(
         await ledger.settle.executeWithOptions({ ...LEDGER_STEP, summary: 'Settle' }, [{ refundId }]),
@@ -155,7 +161,6 @@ async function expire(refundId: string): Promise<Observation> {
     { ...LEDGER_STEP, summary: 'The time for votes is over' },
     [{ refundId, nowMs: Date.now() }],
   );
-  if (expiry.kind === 'refused') return { kind: 'closingRefused' };
   await wake(expiry.wakeRefundId);
   return { kind: 'approval', standing: expiry.standing };
 }
@@ -208,16 +213,31 @@ async function watch(untilMs: number, refundId: string, state: SagaState, news: 
   } catch (error) {
     if (!isCancellation(error) && !(error instanceof ActivityFailure)) throw error;
   }
-  return afterWait(state, news);
+  return whatCameMeanwhile(refundId, state, news);
 }
 
 async function pause(
   step: Extract<Step, { kind: 'pause' }>,
+  refundId: string,
   state: SagaState,
   news: News,
 ): Promise<Observation> {
-  await condition(() => isWoken(state, news), Math.max(1, Math.ceil(step.ms)), { summary: step.why });
-  return afterWait(state, news);
+  // A run that is full takes no vote any more, and messages by hand could fill it in a minute.
+  const isFull = (): boolean => state.stage === 'approving' && workflowInfo().continueAsNewSuggested;
+  const ms = Math.max(1, Math.ceil(step.ms));
+  await condition(() => isWoken(state, news) || isFull(), ms, { summary: step.why });
+  return whatCameMeanwhile(refundId, state, news);
+}
+
+/** Whoever reaches Temporal may answer a message's step with a lie: how the approval stands the ledger itself says. */
+async function whatCameMeanwhile(refundId: string, state: SagaState, news: News): Promise<Observation> {
+  const seen = afterWait(state, news);
+  if (seen.kind !== 'approval') return seen;
+  const standing = await ledger.approvalStanding.executeWithOptions(
+    { ...LEDGER_STEP, summary: 'See how the approval stands' },
+    [{ refundId }],
+  );
+  return { kind: 'approval', standing };
 }
 
 async function resolve(refundId: string, terms: SagaTerms, news: News): Promise<Observation> {

@@ -28,6 +28,11 @@ export function showApproval({ stage, approval }: SagaState, shown: number | nul
   return null;
 }
 
+/** What the run before this one has shown: it stands in the next one too. */
+export function shownBefore({ stage, approval }: SagaState): number | null {
+  return stage === 'approving' && approval ? approval.wait.version : null;
+}
+
 export function showEnd(
   status: string,
   terms: SagaTerms | null,

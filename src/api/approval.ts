@@ -2,6 +2,7 @@
 import { isOpen } from '../domain/refund.js';
 import { judgeVote, type VoteDecision } from '../domain/vote.js';
 import { roundOf } from '../ledger/approval-standing.js';
+import { judgeExtension, type ExtensionVerdict } from '../ledger/approvals.js';
 import type { RefundRow } from '../ledger/refund-reads.js';
 import { recordRefusal } from '../ledger/refused-messages.js';
 import type { CancelBody, ExtensionBody, VoteBody } from './approval.schema.js';
@@ -48,17 +49,19 @@ export async function vote(
 /** Gives people more time. @throws Problem for everything but 200. */
 export async function extendApproval(deps: ApiDeps, ask: PersonsAsk<ExtensionBody>): Promise<RefundRow> {
   const refund = await existingRefund(deps, ask.refundId);
-  if (refund.status !== 'requires_approval') {
-    throw new Problem('already_final', `The refund is ${refund.status}: it waits for no approval.`);
-  }
   const expiresAtMs = Date.parse(ask.body.expires_at);
+  const asked = { contentHash: refund.content_hash, expiresAtMs };
+  const judgement = judgeExtension(refund, asked, deps.nowMs());
+  if (judgement.kind === 'repeated') return refund;
+  if (judgement.kind === 'refused') throw extensionProblem(judgement);
   const message = personsMessage(deps, 'extend', refund, ask, { expiresAtMs });
   const verdict = await verdictWithin(deps, refund.id, () => deps.engine.extend(refund, message));
-  if (verdict?.kind === 'refused') {
-    if (verdict.code === 'not_later') throw invalidRequest('/expires_at', verdict.detail);
-    throw new Problem(verdict.code, verdict.detail);
-  }
+  if (verdict?.kind === 'refused') throw extensionProblem(verdict);
   return asTheLedgerHasIt(deps, refund.id, (now) => Number(now.approval_expires_at) >= expiresAtMs);
+}
+
+function extensionProblem({ code, detail }: Extract<ExtensionVerdict, { kind: 'refused' }>): Problem {
+  return code === 'not_later' ? invalidRequest('/expires_at', detail) : new Problem(code, detail);
 }
 
 /** Ends a refund of which nothing is on its way. @throws Problem for everything but 200. */

@@ -48,12 +48,10 @@ export async function requestRefund(
   if (!payment && 'paymentId' in request.payment) throw notFound('payment');
 
   const verdict = await verdictOf(deps, start, hints);
-  if (verdict === null || verdict.kind === 'replayed') {
-    const stored = await answerOfKey(deps, start);
-    if (stored) return stored;
-    throw engineUnavailable();
-  }
-  return answerOf(deps, verdict, start.askId);
+  // Whoever has Temporal alone may answer with a lie: what is final for the key is what the ledger holds.
+  const stored = await answerOfKey(deps, start);
+  if (stored) return stored;
+  throw notStored(verdict);
 }
 
 function startOf(
@@ -155,32 +153,25 @@ async function verdictOf(
   }
 }
 
-async function answerOf(
-  deps: ApiDeps,
-  verdict: Exclude<AdmissionVerdict, { kind: 'replayed' }>,
-  askId: string,
-): Promise<{ refund: RefundRow; replayed: boolean }> {
-  switch (verdict.kind) {
-    case 'admitted': {
-      const refund = await findRefund(deps.db, verdict.refundId);
-      if (!refund) throw new Error('an admitted refund is not in the ledger');
-      return { refund, replayed: verdict.firstAskId !== askId };
-    }
-    case 'refused':
-      throw refusal(verdict.broken, verdict.firstAskId === askId ? {} : REPLAYED);
-    case 'keyReused':
-      throw keyReused();
+/** For a verdict that leaves the key as it was, and for one that the ledger knows nothing of. */
+function notStored(verdict: AdmissionVerdict | null): Problem {
+  switch (verdict?.kind) {
     case 'paymentNotFound':
-      throw new Problem('not_found', verdict.detail);
+      return new Problem('not_found', verdict.detail);
     case 'duplicateReference':
-      throw new Problem('duplicate_reference', verdict.detail, {
+      return new Problem('duplicate_reference', verdict.detail, {
         errors: [{ pointer: '/reference', detail: verdict.detail }],
       });
     case 'providerUnavailable':
-      throw new Problem('provider_unavailable', verdict.detail);
+      return new Problem('provider_unavailable', verdict.detail);
+    case 'admitted':
+    case 'refused':
+    case 'keyReused':
+    case 'replayed':
     case 'tooLate':
     case 'unproven':
-      throw engineUnavailable();
+    case undefined:
+      return engineUnavailable();
     default:
       return assertNever(verdict);
   }

@@ -45,7 +45,7 @@ async function answerOf(
   switch (verdict?.kind) {
     case 'closed':
     case 'resend':
-      return { refund: await existingRefund(deps, refundId), replayed: false };
+      return { ...(await answerOfLedger(deps, refundId, resolutionId, true)), replayed: false };
     case 'contradicted':
       throw new Problem('provider_contradicts', verdict.why);
     case 'providerUnavailable':

@@ -3,19 +3,16 @@ import { termsOf } from './saga-bounds.js';
 import type { ApprovalWait, Decision, Reminder, SagaState } from './saga-state.js';
 
 const DAY_MS = 24 * 3_600_000;
+/** Where there is no window an operator may name any year, and engines count their timers in nanoseconds. */
+const SLEEP_MS_MAX = 365 * DAY_MS;
 /** So many days before the window closes people are warned, once each. */
 const WARNED_DAYS_LEFT = [7, 2, 1] as const;
 
-/** Waits for votes as `wait` says, which the ledger has just told. An older word than the one known is no news. */
+/** Waits for votes as `wait` says, which the ledger has just told. */
 export function awaitApproval(before: SagaState, wait: ApprovalWait, nowMs: number): Decision {
   const known = before.approval?.wait.round === wait.round ? before.approval : null;
-  const newest = known && known.wait.version > wait.version ? known.wait : wait;
-  const approval = known ? { ...known, wait: newest } : { wait, reminders: 0, escalated: false };
-  const state: SagaState =
-    before.stage === 'approving' && known
-      ? { ...before, approval }
-      : { ...before, stage: 'approving', stageSinceMs: nowMs, round: 0, wait: null, waits: {}, approval };
-  return goOnWaiting(state, nowMs);
+  const approval = known ? { ...known, wait } : { wait, reminders: 0, escalated: false };
+  return goOnWaiting({ ...before, stage: 'approving', approval }, nowMs);
 }
 
 /** Reminds, expires, or sleeps until one of these is due. */
@@ -27,16 +24,17 @@ export function goOnWaiting(state: SagaState, nowMs: number): Decision {
   const due = dueReminder(state, nowMs);
   if (due) return { state: told(state, due), step: { kind: 'remind', of: due } };
   const next = Math.min(expiresAtMs, nextReminderMs(state), nextWarningMs(state, nowMs));
-  return { state, step: { kind: 'pause', ms: Math.max(1, next - nowMs), why: 'requires_approval' } };
+  const ms = Math.min(Math.max(1, next - nowMs), SLEEP_MS_MAX);
+  return { state, step: { kind: 'pause', ms, why: 'requires_approval' } };
 }
 
-/** The tightest warning that is due and was not given; whoever comes late to several hears the last alone. */
+/** The tightest warning that is due and was not given; who comes late to several hears the last alone, or none at the end. */
 export function dueWarning(
   state: SagaState,
   nowMs: number,
 ): Extract<Reminder, { kind: 'windowClosing' }> | null {
-  const { deadlineMs, reminders } = termsOf(state);
-  if (deadlineMs === null || !reminders) return null;
+  const { deadlineMs, submitBeforeMs, reminders } = termsOf(state);
+  if (deadlineMs === null || !reminders || nowMs >= (submitBeforeMs ?? deadlineMs)) return null;
   const daysLeft = WARNED_DAYS_LEFT.findLast((days) => nowMs >= deadlineMs - days * DAY_MS);
   if (daysLeft === undefined || daysLeft >= (state.warnedDaysLeft ?? Infinity)) return null;
   return { kind: 'windowClosing', daysLeft };

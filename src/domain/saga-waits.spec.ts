@@ -130,6 +130,45 @@ describe('waiting unsent', () => {
   });
 });
 
+describe('a window that closes while nothing can be sent', () => {
+  const windowed = (deadlineMs: number | null): Partial<SagaTerms> => ({
+    deadlineMs,
+    submitBeforeMs: deadlineMs && deadlineMs - 600 * SECOND_MS,
+    providerUnavailableWaitMs: 90 * DAY_MS,
+    reminders: { everyMs: HOUR_MS, escalateAfterMs: HOUR_MS },
+  });
+  const away = notNow('provider_unavailable');
+  const unsent = run(admitted(windowed(10 * DAY_MS)), laneTaken, away);
+  const warnedOf = ({ step }: Decision): unknown => 'of' in step && 'daysLeft' in step.of && step.of.daysLeft;
+
+  it('is warned of in time, once each, and what was to be tried is tried right after', () => {
+    expect(stepOf(continued(unsent, [paused, 3 * DAY_MS - 1]))).toBe('takeLane');
+    const warned = continued(unsent, [paused, 3 * DAY_MS]);
+    expect(warnedOf(warned)).toBe(7);
+    const later = continued(warned, [{ kind: 'reminded' }, 3 * DAY_MS]);
+    expect(stepOf(later)).toBe('takeLane');
+    const waiting = continued(later, [laneTaken, 3 * DAY_MS], [away, 3 * DAY_MS]);
+    expect(stepOf(continued(waiting, [paused, 8 * DAY_MS - 1]))).toBe('takeLane');
+    expect(warnedOf(continued(waiting, [paused, 8 * DAY_MS]))).toBe(2);
+    expect(warnedOf(continued(waiting, [paused, 9 * DAY_MS]))).toBe(1);
+    expect(warnedOf(run(admitted(windowed(5 * DAY_MS)), laneBusy, paused))).toBe(7);
+  });
+
+  it('is not warned of when it is over', () => {
+    const endMs = 10 * DAY_MS - 600 * SECOND_MS;
+    expect(warnedOf(continued(unsent, [paused, endMs - 1]))).toBe(1);
+    expect(stepOf(continued(unsent, [paused, endMs]))).toBe('compensate refund_window_expired');
+  });
+
+  it('is not warned of where there is none, where older code admitted, or once the refund is under way', () => {
+    const { reminders: _, ...older } = windowed(5 * DAY_MS);
+    for (const terms of [windowed(null), older]) {
+      expect(stepOf(run(admitted(terms), laneTaken, away, [paused, 4 * DAY_MS]))).toBe('takeLane');
+    }
+    expect(stepOf(run(admitted(windowed(5 * DAY_MS)), laneTaken, accepted, [paused, DAY_MS]))).toBe('look');
+  });
+});
+
 describe('reading on', () => {
   /** One observation again and again, each after the pause before it. */
   function again(from: Decision, seen: Observation, times: number): { steps: string[]; last: Decision } {

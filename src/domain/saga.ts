@@ -102,15 +102,13 @@ function resume(before: SagaState, seen: Extract<Observation, { kind: 'resumed' 
 
 /** Of the votes themselves the ledger judges; what it says of a wait that is over is no news. */
 function afterApproval(state: SagaState, standing: ApprovalStanding, nowMs: number): Decision {
+  if (standing.state === 'closed') return ended(state, standing.status);
+  if (state.stage !== 'approving') return afterPause(state, nowMs);
   switch (standing.state) {
-    case 'closed':
-      return ended(state, standing.status);
     case 'waiting':
-      return state.stage === 'approving' ? awaitApproval(state, standing, nowMs) : afterPause(state, nowMs);
+      return awaitApproval(state, standing, nowMs);
     case 'approved':
-      return state.stage === 'approving'
-        ? goAhead(enter(state, 'waiting', nowMs), nowMs)
-        : afterPause(state, nowMs);
+      return goAhead(enter(state, 'waiting', nowMs), nowMs);
     case 'review':
       return look(enter(state, 'review', nowMs));
     default:

@@ -34,7 +34,7 @@ export type VoteJudgement =
   /** `missing` more are needed after it. */
   | { readonly kind: 'approves'; readonly missing: number }
   | { readonly kind: 'rejects' }
-  /** The same person has said the same of the same before: an answer was lost. */
+  /** The same person has said the same of the same before: an answer was lost. Of an earlier round it is no vote now. */
   | { readonly kind: 'repeated' }
   | { readonly kind: 'refused'; readonly code: VoteRefusalCode; readonly detail: string };
 
@@ -43,7 +43,8 @@ export function judgeVote(round: ApprovalRound, vote: Vote, nowMs: number): Vote
   const own = round.votes.find(
     ({ actor, contentHash }) => actor === vote.actor && contentHash === vote.contentHash,
   );
-  if (own?.decision === vote.decision) return { kind: 'repeated' };
+  const isPresent = vote.contentHash === round.contentHash || round.status !== 'requires_approval';
+  if (isPresent && own?.decision === vote.decision) return { kind: 'repeated' };
   if (vote.actor === round.requestedBy || vote.actor === round.openedBy) {
     return refused('self_approval_forbidden', 'Somebody else must decide about what you asked for.');
   }

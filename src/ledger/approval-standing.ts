@@ -61,11 +61,6 @@ export async function approvalWait(
   };
 }
 
-/** Whether an attempt is open, or has landed, so that ending the refund would not be the truth. */
-export function mayHaveMovedMoney({ conclusion }: { readonly conclusion: string | null }): boolean {
-  return conclusion === null || conclusion === 'landed' || conclusion === 'other_amount';
-}
-
 export async function roundOf(db: Database | LedgerTransaction, refund: RefundRow): Promise<ApprovalRound> {
   const rows = await db
     .selectFrom('votes')

@@ -2,19 +2,12 @@
 import { isOpen } from '../domain/refund.js';
 import type { ApprovalStanding, Reminder } from '../domain/saga-state.js';
 import { missingApprovals } from '../domain/vote.js';
-import {
-  approvalStanding,
-  handleMessage,
-  mayHaveMovedMoney,
-  roundOf,
-  type Handled,
-} from './approval-standing.js';
+import { approvalStanding, handleMessage, roundOf, type Handled } from './approval-standing.js';
 import { appendEvent } from './attempt-writes.js';
-import { attemptsOf } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import type { ProvenMessage } from './front-door-messages.js';
 import { lockRefund, transition, type RefundRow } from './refunds.js';
-import { releaseWithin } from './settlement.js';
+import { endUnsent } from './settlement.js';
 
 export interface ExtensionMessage extends ProvenMessage {
   readonly action: 'extend';
@@ -63,9 +56,10 @@ export function extendApproval(
   });
 }
 
-export type Expiry =
-  | { readonly kind: 'standing'; readonly standing: ApprovalStanding; readonly wakeRefundId: string | null }
-  | { readonly kind: 'refused'; readonly why: string };
+export interface Expiry {
+  readonly standing: ApprovalStanding;
+  readonly wakeRefundId: string | null;
+}
 
 /** Ends the wait where its time is over, and gives the reservation back. Safe to repeat. */
 export async function expireApproval(db: Database, refundId: string, nowMs: number): Promise<Expiry> {
@@ -73,23 +67,14 @@ export async function expireApproval(db: Database, refundId: string, nowMs: numb
     const { refund } = await lockRefund(trx, refundId);
     const endsAtMs = refund.approval_expires_at?.getTime() ?? Infinity;
     if (refund.status !== 'requires_approval' || nowMs < endsAtMs) {
-      return { kind: 'standing', standing: await approvalStanding(trx, refund), wakeRefundId: null };
-    }
-    if ((await attemptsOf(trx, refundId)).some(mayHaveMovedMoney)) {
-      return { kind: 'refused', why: 'an earlier attempt is open or has landed' };
+      return { standing: await approvalStanding(trx, refund), wakeRefundId: null };
     }
     const endedBy = refund.submit_before?.getTime() === endsAtMs ? 'window' : 'policy';
-    const data = {
-      round: refund.approval_round,
-      ended_by: endedBy,
-      missing: missingApprovals(await roundOf(trx, refund)),
-    };
-    const closed = await releaseWithin(trx, refund, 'expired', { type: 'refund_expired', data }, nowMs);
-    return {
-      kind: 'standing',
-      standing: await approvalStanding(trx, closed.refund),
-      wakeRefundId: closed.wakeRefundId,
-    };
+    const missing = missingApprovals(await roundOf(trx, refund));
+    const data = { round: refund.approval_round, ended_by: endedBy, missing };
+    const wakeRefundId = await endUnsent(trx, refund, 'expired', { type: 'refund_expired', data }, nowMs);
+    const { refund: after } = await lockRefund(trx, refundId);
+    return { standing: await approvalStanding(trx, after), wakeRefundId };
   });
 }
 
@@ -106,12 +91,14 @@ export async function noteReminder(
     await appendEvent(
       trx,
       refund,
-      { type: EVENT_TYPES[of.kind], data: await reminderData(trx, refund, of) },
+      { type: EVENT_TYPES[of.kind], data: await reminderData(trx, refund, of, nowMs) },
       nowMs,
     );
     return true;
   });
 }
+
+const DAY_MS = 86_400_000;
 
 const EVENT_TYPES: Readonly<Record<Reminder['kind'], string>> = {
   reminder: 'approval_reminder',
@@ -138,7 +125,7 @@ async function wasTold(trx: LedgerTransaction, refundId: string, of: Reminder): 
       case 'escalation':
         return data['round'] === of.round;
       case 'windowClosing':
-        return Number(data['days_left']) <= of.daysLeft;
+        return Number(data['warned_at_days_left']) <= of.daysLeft;
     }
   });
 }
@@ -147,6 +134,7 @@ async function reminderData(
   trx: LedgerTransaction,
   refund: RefundRow,
   of: Reminder,
+  nowMs: number,
 ): Promise<Record<string, unknown>> {
   const waits =
     refund.status === 'requires_approval'
@@ -162,7 +150,9 @@ async function reminderData(
       return { round: of.round, ...waits };
     case 'windowClosing':
       return {
-        days_left: of.daysLeft,
+        warned_at_days_left: of.daysLeft,
+        // Told late, or of a window that was short from the start, it still says the truth.
+        days_left: Math.ceil((Number(refund.refund_deadline) - nowMs) / DAY_MS),
         refund_deadline: refund.refund_deadline?.toISOString() ?? null,
         submit_before: refund.submit_before?.toISOString() ?? null,
         ...waits,
@@ -170,18 +160,19 @@ async function reminderData(
   }
 }
 
-function judgeExtension(
+/** Whether an operator may move the end so. Pure. */
+export function judgeExtension(
   refund: RefundRow,
-  { contentHash, expiresAtMs }: ExtensionMessage,
+  { contentHash, expiresAtMs }: Pick<ExtensionMessage, 'contentHash' | 'expiresAtMs'>,
   nowMs: number,
 ): ExtensionVerdict {
   const endsAtMs = refund.approval_expires_at?.getTime() ?? 0;
   if (refund.status !== 'requires_approval' || nowMs >= endsAtMs) {
-    return {
-      kind: 'refused',
-      code: 'already_final',
-      detail: `The refund is ${refund.status}: it waits for no approval.`,
-    };
+    const detail =
+      refund.status === 'requires_approval'
+        ? `The time for votes ended at ${new Date(endsAtMs).toISOString()}.`
+        : `The refund is ${refund.status}: it waits for no approval.`;
+    return { kind: 'refused', code: 'already_final', detail };
   }
   if (contentHash !== refund.content_hash) {
     return {

@@ -173,6 +173,11 @@ async function reopenEarlier(
   return 'none';
 }
 
+/** Whether an attempt is open, or has landed, so that ending the refund would not be the truth. */
+export function mayHaveMovedMoney({ conclusion }: { readonly conclusion: string | null }): boolean {
+  return conclusion === null || conclusion === 'landed' || conclusion === 'other_amount';
+}
+
 export async function reopenAttempt(trx: LedgerTransaction, attempt: AttemptRow): Promise<void> {
   await trx
     .updateTable('provider_attempts')

@@ -1,6 +1,6 @@
 import { isOpen } from '../domain/refund.js';
-import { handleMessage, mayHaveMovedMoney, type Handled } from './approval-standing.js';
-import { attemptsOf } from './attempts.js';
+import { handleMessage, type Handled } from './approval-standing.js';
+import { attemptsOf, mayHaveMovedMoney } from './attempts.js';
 import type { Database } from './database.js';
 import type { ProvenMessage } from './front-door-messages.js';
 import { releaseWithin } from './settlement.js';
@@ -26,9 +26,9 @@ export function cancelRefund(
 ): Promise<Handled<CancelVerdict>> {
   return handleMessage<CancelVerdict>(db, message, nowMs, async (trx, refund) => {
     if (refund.status === 'canceled') return { verdict: { kind: 'repeated' }, wakeRefundId: null };
-    const isUnderWay = (await attemptsOf(trx, refund.id)).some(mayHaveMovedMoney);
-    if (!isOpen(refund.status) || refund.status === 'review' || isUnderWay) {
-      const detail = isUnderWay
+    const isUnsent = isOpen(refund.status) && refund.status !== 'review';
+    if (!isUnsent || (await attemptsOf(trx, refund.id)).some(mayHaveMovedMoney)) {
+      const detail = isUnsent
         ? 'It is on its way at the provider.'
         : `The refund is ${refund.status}: it can not be canceled.`;
       return { verdict: { kind: 'refused', code: 'not_cancelable', detail }, wakeRefundId: null };

@@ -44,15 +44,15 @@ export async function handleOnce<Outcome>(
 /** Null: no such message was handled. @throws where its nonce belongs to another message. */
 async function outcomeOf(
   trx: LedgerTransaction,
-  { nonce, refundId, action }: ProvenMessage,
+  { nonce, refundId, action, actor }: ProvenMessage,
 ): Promise<{ readonly outcome: unknown } | null> {
   const row = await trx
     .selectFrom('front_door_messages')
-    .select(['refund_id', 'action', 'outcome'])
+    .select(['refund_id', 'action', 'actor', 'outcome'])
     .where('nonce', '=', nonce)
     .executeTakeFirst();
   if (!row) return null;
-  if (row.refund_id !== refundId || row.action !== action) {
+  if (row.refund_id !== refundId || row.action !== action || row.actor !== actor) {
     throw new Error('a nonce was used for another message');
   }
   return { outcome: row.outcome };

@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { sql } from 'kysely';
 import type { Database } from './database.js';
+import { SERVICE_ACTOR } from './refunds.js';
 
 export const ROLES = ['viewer', 'requester', 'approver', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
@@ -19,7 +21,8 @@ const ACTOR_FORM = /^[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?$/;
 
 /**
  * Stores the hash and answers the key, which is shown this once.
- * @throws RangeError when the actor is no printable name of 1 to 128 characters or no role is given.
+ * @throws RangeError when the actor is no printable name of 1 to 128 characters, may be taken for another one, or no
+ * role is given.
  */
 export async function createApiKey(
   db: Database,
@@ -28,7 +31,9 @@ export async function createApiKey(
   if (!ACTOR_FORM.test(request.actor)) {
     throw new RangeError('an actor is 1 to 128 printable ASCII characters');
   }
+  if (request.actor === SERVICE_ACTOR) throw new RangeError(`${SERVICE_ACTOR} is the service itself`);
   if (request.roles.length === 0) throw new RangeError('a key needs at least one role');
+  await refuseLookalike(db, request.actor);
   const id = `key_${randomBytes(KEY_ID_BYTES).toString('hex')}`;
   const key = `est_${randomBytes(KEY_BYTES).toString('base64url')}`;
   await db
@@ -43,6 +48,18 @@ export async function createApiKey(
     })
     .execute();
   return { id, key };
+}
+
+/** `ana` and `Ana` would be two people who look like one, and one person could vote as both. */
+async function refuseLookalike(db: Database, actor: string): Promise<void> {
+  const other = await db
+    .selectFrom('api_keys')
+    .select('actor')
+    .where(sql<string>`lower(actor)`, '=', actor.toLowerCase())
+    .where('actor', '<>', actor)
+    .limit(1)
+    .executeTakeFirst();
+  if (other) throw new RangeError(`there is an actor ${other.actor}: name this one the same, or otherwise`);
 }
 
 /** Oldest first, the revoked ones included. */

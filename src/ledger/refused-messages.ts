@@ -44,7 +44,8 @@ export async function recordForgery(
   { action, claimedActor }: { readonly action: string; readonly claimedActor: string },
   nowMs: number,
 ): Promise<void> {
-  const claimed = (text: unknown): string => String(text).slice(0, CLAIM_MAX);
+  // Whoever writes a message by hand is held to no type: what looks like an object may not even become text.
+  const claimed = (text: unknown): string => (typeof text === 'string' ? text.slice(0, CLAIM_MAX) : '');
   const data = storable({ action: claimed(action), claimed_actor: claimed(claimedActor) });
   await whereKnown(db, refundId, (trx, refund) =>
     appendEvent(trx, refund, { type: 'message_refused', data }, nowMs),

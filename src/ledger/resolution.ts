@@ -1,6 +1,6 @@
 import { approvalEndMs } from '../domain/approval.js';
 import { assertNever } from '../domain/errors.js';
-import type { RefundStatus } from '../domain/refund.js';
+import { isOpen, type RefundStatus } from '../domain/refund.js';
 import type { ApprovalWait } from '../domain/saga-state.js';
 import {
   judge,
@@ -141,7 +141,9 @@ async function whatItDid(
   { outcome, lastAttempt }: CarriedOut,
   refund: RefundRow,
 ): Promise<Resolving> {
-  if (outcome !== 'resend') return { kind: 'closed', status: refund.status, wakeRefundId: null };
+  if (!isOpen(refund.status)) return { kind: 'closed', status: refund.status, wakeRefundId: null };
+  // It is in review once more: what was decided before says nothing about that.
+  if (outcome !== 'resend' || refund.status === 'review') return NOT_IN_REVIEW;
   return resendOf(trx, refund, lastAttempt);
 }
 
@@ -218,7 +220,7 @@ async function carryOut(
   }
 }
 
-/** What people had to agree on they agree on again; past the window there is nothing to agree on. The lane is kept. */
+/** What people had to agree on they agree on again. The lane is kept. */
 function sendAgain(
   trx: LedgerTransaction,
   { payment, refund }: { payment: PaymentRow; refund: RefundRow },
@@ -226,12 +228,12 @@ function sendAgain(
   nextRound: NextRound,
   { decision, nowMs }: ResolutionAsk,
 ): Promise<RefundRow> {
-  const submitBeforeMs = refund.submit_before?.getTime() ?? null;
-  if (refund.approvals_required === 0 || nowMs >= (submitBeforeMs ?? Infinity)) {
+  if (refund.approvals_required === 0) {
     return transition(trx, refund, { status: 'pending', pendingReason: 'validating' }, event, nowMs);
   }
   const round = refund.approval_round + 1;
   const contentHash = nextRound.contentHash(payment, refund, round);
+  const submitBeforeMs = refund.submit_before?.getTime() ?? null;
   const expiresAt = new Date(approvalEndMs(nowMs, nextRound.expiresAfterMs, submitBeforeMs));
   return transition(
     trx,

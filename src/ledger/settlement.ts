@@ -1,6 +1,6 @@
 import type { FailureReason } from '../domain/refund.js';
 import { isOpen } from '../domain/refund.js';
-import { attemptsOf, type AttemptRow } from './attempts.js';
+import { attemptsOf, mayHaveMovedMoney, type AttemptRow } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import type { TrailEvent } from './event-chain.js';
 import { releaseLane } from './lanes.js';
@@ -92,6 +92,11 @@ export async function compensateRefund(
     if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) {
       return { kind: 'refused', why: 'an attempt is open or has landed' };
     }
+    // Whoever reaches Temporal may tell the process anything: what people decide ends by people, or by its time.
+    if (refund.status === 'requires_approval') return { kind: 'refused', why: 'people are asked about it' };
+    if (refund.status === 'review' && attempts.every(({ conclusion }) => conclusion !== 'declined')) {
+      return AWAITS_PERSON;
+    }
     return failWithin(trx, { refund, attempts, reason }, { type: 'refund_failed', data: {} }, nowMs);
   });
 }
@@ -153,6 +158,26 @@ export async function releaseWithin(
   return { kind: 'closed', refund: released, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }
 
+/**
+ * The end of a wait for people, unless an earlier sending shows up after all: saying no calls nothing back, so the
+ * reservation stays until the provider has decided. The caller has judged, as above. @returns whom to wake.
+ */
+export async function endUnsent(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  status: 'rejected' | 'expired',
+  event: ClosingEvent,
+  nowMs: number,
+): Promise<string | null> {
+  if (!(await attemptsOf(trx, refund.id)).some(mayHaveMovedMoney)) {
+    return (await releaseWithin(trx, refund, status, event, nowMs)).wakeRefundId;
+  }
+  const reviewReason = `It was ${status}, but an earlier sending of it shows up at the provider.`;
+  const change = { status: 'review' as const, reviewReason, endsBy: 'provider' as const };
+  await transition(trx, refund, change, { ...event, type: 'review_required' }, nowMs);
+  return null;
+}
+
 /** A person must look: nothing is released, nothing more is sent, the lane stays held while an attempt is open. */
 export async function moveToReview(
   db: Database,
@@ -163,6 +188,9 @@ export async function moveToReview(
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, refundId);
     if (refund.status === 'review' || !isOpen(refund.status)) return refund;
+    if (refund.status === 'requires_approval' && !(await attemptsOf(trx, refundId)).some(mayHaveMovedMoney)) {
+      return refund;
+    }
     return transition(
       trx,
       refund,

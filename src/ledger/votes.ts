@@ -4,7 +4,7 @@ import type { Database, LedgerTransaction } from './database.js';
 import type { ProvenMessage } from './front-door-messages.js';
 import { appendRefusal } from './refused-messages.js';
 import { transition, type RefundRow } from './refunds.js';
-import { releaseWithin } from './settlement.js';
+import { endUnsent } from './settlement.js';
 
 export interface VoteMessage extends ProvenMessage {
   readonly action: VoteDecision;
@@ -70,13 +70,9 @@ async function reject(
   const { actor, requestId, comment } = message;
   const missing = missingApprovals(await roundOf(trx, refund));
   const voted = await storeVote(trx, refund, message, missing, nowMs);
-  const event = {
-    type: 'refund_rejected',
-    actor,
-    requestId,
-    data: { round: refund.approval_round, comment },
-  };
-  return (await releaseWithin(trx, voted, 'rejected', event, nowMs)).wakeRefundId;
+  const event = { actor, requestId, data: { round: refund.approval_round, comment } };
+  const ending = { ...event, type: 'refund_rejected' };
+  return endUnsent(trx, voted, 'rejected', ending, nowMs);
 }
 
 async function storeVote(

@@ -7,17 +7,19 @@ import type {
 } from '../../activities/interface.js';
 import type { ApprovalStanding, SagaTerms, SubmitResult } from '../../src/domain/saga-state.js';
 
-type Activities = LedgerActivities & MessageActivities & ProviderActivities;
+export type Activities = LedgerActivities & MessageActivities & ProviderActivities;
 
 /** What one refund's activities answer, and which of them were called. */
 interface Play {
-  readonly activities: Activities;
+  readonly activities: Omit<Activities, 'approvalStanding'>;
   readonly seen: string[];
   readonly held: Held;
+  /** What the last message came to, as a ledger would know it. */
+  standing: ApprovalStanding | null;
 }
 
 /** What these activities wait for before they answer. */
-type Held = Partial<Record<'admit' | 'submit', Promise<void>>>;
+export type Held = Partial<Record<'admit' | 'submit', Promise<void>>>;
 
 export interface FakeActivities {
   readonly ledger: LedgerActivities & MessageActivities;
@@ -29,6 +31,7 @@ export interface FakeActivities {
     parts: Partial<Activities>,
     held?: Held,
   ) => readonly string[];
+  readonly seenOf: (refundId: string) => readonly string[];
 }
 
 const HOUR_MS = 3_600_000;
@@ -62,6 +65,15 @@ export function fakeActivities(): FakeActivities {
     play.seen.push(what);
     return play;
   };
+  const noted = async <Told extends Handled<unknown>>(
+    refundId: string,
+    told: Promise<Told>,
+  ): Promise<Told> => {
+    const { standing } = await told;
+    const play = plays.get(refundId);
+    if (play && standing && standing.version >= (play.standing?.version ?? 0)) play.standing = standing;
+    return told;
+  };
   return {
     ledger: {
       admit: async (start) => {
@@ -75,10 +87,20 @@ export function fakeActivities(): FakeActivities {
       review: (input) => enter(input.refundId, 'review').activities.review(input),
       expire: (input) => enter(input.refundId, 'expire').activities.expire(input),
       remind: (input) => enter(input.refundId, `remind ${input.of.kind}`).activities.remind(input),
+      approvalStanding: async ({ refundId }) => {
+        const standing = plays.get(refundId)?.standing;
+        if (!standing) throw new Error(`nobody has told ${refundId} anything`);
+        return standing;
+      },
       castVote: (input) =>
-        enter(input.refundId, `vote ${input.message.body.decision}`).activities.castVote(input),
-      extendApproval: (input) => enter(input.refundId, 'extend').activities.extendApproval(input),
-      cancelRefund: (input) => enter(input.refundId, 'cancel').activities.cancelRefund(input),
+        noted(
+          input.refundId,
+          enter(input.refundId, `vote ${input.message.body.decision}`).activities.castVote(input),
+        ),
+      extendApproval: (input) =>
+        noted(input.refundId, enter(input.refundId, 'extend').activities.extendApproval(input)),
+      cancelRefund: (input) =>
+        noted(input.refundId, enter(input.refundId, 'cancel').activities.cancelRefund(input)),
     },
     provider: {
       submit: async (input) => {
@@ -92,10 +114,12 @@ export function fakeActivities(): FakeActivities {
         enter(input.refundId, `resolve ${input.resolution.outcome}`).activities.resolve(input),
     },
     cast: (refundId, terms, parts, held = {}) => {
-      const play: Play = { seen: [], activities: { ...goingWell(refundId, terms), ...parts }, held };
+      const activities = { ...goingWell(refundId, terms), ...parts };
+      const play: Play = { seen: [], activities, held, standing: null };
       plays.set(refundId, play);
       return play.seen;
     },
+    seenOf: (refundId) => plays.get(refundId)?.seen ?? [],
   };
 }
 
@@ -114,7 +138,7 @@ export function said(standing: ApprovalStanding | null): Handled<{ readonly kind
   return { verdict: { kind: 'done' }, standing, wakeRefundId: null };
 }
 
-function goingWell(refundId: string, terms: Partial<SagaTerms>): Activities {
+function goingWell(refundId: string, terms: Partial<SagaTerms>): Omit<Activities, 'approvalStanding'> {
   return {
     admit: async () => ({
       verdict: { kind: 'admitted', refundId, firstAskId: 'ask_1' },
@@ -128,7 +152,6 @@ function goingWell(refundId: string, terms: Partial<SagaTerms>): Activities {
     compensate: async () => ({ kind: 'closed', status: 'failed', wakeRefundId: null }),
     review: async () => undefined,
     expire: async () => ({
-      kind: 'standing',
       standing: { state: 'closed', version: 9, status: 'expired' },
       wakeRefundId: null,
     }),

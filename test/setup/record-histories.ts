@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
@@ -6,16 +7,19 @@ import type { SimulatedProvider } from '../../simulators/book.js';
 import type { Fault } from '../../simulators/faults.js';
 import { refundIdOfKey } from '../../src/signing/refund-id.js';
 import { refundWorkflowId } from '../../workflows/messages.js';
+import { APPROVAL_RECORDINGS, type Recording } from './approval-recordings.js';
 import startRealParts from './global-setup.js';
 import stopRealParts from './global-teardown.js';
 import { registerPayment, startService, type Service } from './service.js';
 
 /*
- * Records the histories that test/replay.test.ts replays, by running the real service:
+ * Records histories that test/replay.test.ts replays, by running the real service: those that are named, or all that
+ * do not exist yet.
  *
- *   node --import ./test/setup/typescript.mjs test/setup/record-histories.ts
+ *   node --import ./test/setup/typescript.mjs test/setup/record-histories.ts [NAME…]
  *
- * Recorded anew only when runs of the older code are over everywhere: until then these stand for them.
+ * One that exists stands for runs of the code that it was recorded under, and is never written over: what newer code
+ * does otherwise is recorded under another name.
  */
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -23,45 +27,46 @@ const HISTORIES = join(ROOT, 'test', 'histories');
 const ACTOR = 'rita';
 const AMOUNT_MINOR = 4_200;
 
-interface Recording {
-  readonly provider: SimulatedProvider;
-  readonly fault?: Fault;
-  /** Absent: all that was paid. */
-  readonly amountMinor?: number;
-  /** Asked for together on one payment; the last one's history is kept. */
-  readonly together?: number;
-}
-
 const RECORDINGS: Readonly<Record<string, Recording>> = {
-  'done-with-the-answer': { provider: 'picpay' },
-  'confirmed-after-a-webhook': { provider: 'efi' },
-  'refused-at-the-door': { provider: 'pagou', amountMinor: AMOUNT_MINOR + 1 },
-  'lost-answer-adopted': {
+  'done-with-the-answer': asked({ provider: 'picpay' }),
+  'confirmed-after-a-webhook': asked({ provider: 'efi' }),
+  'refused-at-the-door': asked({ provider: 'pagou', amountMinor: AMOUNT_MINOR + 1 }),
+  'lost-answer-adopted': asked({
     provider: 'braspag',
     fault: { operation: 'submit', name: 'reset_after_effect' },
-  },
-  'lost-call-sent-again': {
+  }),
+  'lost-call-sent-again': asked({
     provider: 'braspag',
     fault: { operation: 'submit', name: 'reset_before_effect' },
-  },
-  'lost-answer-repeated-under-its-key': {
+  }),
+  'lost-answer-repeated-under-its-key': asked({
     provider: 'picpay',
     fault: { operation: 'submit', name: 'status_after_effect', status: 500 },
-  },
-  declined: { provider: 'braspag', fault: { operation: 'submit', name: 'declined' } },
-  'provider-down-for-a-while': { provider: 'pagou', fault: { operation: 'submit', name: 'down', ms: 1_500 } },
-  'waited-for-balance': { provider: 'efi', fault: { operation: 'submit', name: 'insufficient_balance' } },
-  'queued-behind-another': { provider: 'efi', amountMinor: 1_000, together: 2 },
+  }),
+  declined: asked({ provider: 'braspag', fault: { operation: 'submit', name: 'declined' } }),
+  'provider-down-for-a-while': asked({
+    provider: 'pagou',
+    fault: { operation: 'submit', name: 'down', ms: 1_500 },
+  }),
+  'waited-for-balance': asked({
+    provider: 'efi',
+    fault: { operation: 'submit', name: 'insufficient_balance' },
+  }),
+  'queued-behind-another': asked({ provider: 'efi', amountMinor: 1_000, together: 2 }),
+  ...APPROVAL_RECORDINGS,
 };
 
-async function record(): Promise<void> {
+async function record(asked: readonly string[]): Promise<void> {
+  const names =
+    asked.length > 0 ? asked : Object.keys(RECORDINGS).filter((name) => !existsSync(fileOf(name)));
+  const wrong = names.filter((name) => !Object.hasOwn(RECORDINGS, name) || existsSync(fileOf(name)));
+  if (wrong.length > 0) throw new Error(`unknown, or recorded already: ${wrong.join(', ')}`);
   await startRealParts({ rootDir: ROOT });
   const service = await startService();
   try {
-    await mkdir(HISTORIES, { recursive: true });
-    for (const [name, recording] of Object.entries(RECORDINGS)) {
-      const json = await historyOf(service, name, recording);
-      await writeFile(join(HISTORIES, `${name}.json`), json);
+    for (const name of names) {
+      const json = await historyOf(service, await RECORDINGS[name]!(service, name));
+      await writeFile(fileOf(name), json, { flag: 'wx' });
       console.log(`${name}: ${json.match(/"eventId"/g)?.length} events`);
     }
   } finally {
@@ -70,20 +75,13 @@ async function record(): Promise<void> {
   }
 }
 
-async function historyOf(service: Service, name: string, recording: Recording): Promise<string> {
-  const { provider, fault, amountMinor = AMOUNT_MINOR, together = 1 } = recording;
-  const payment = await registerPayment(service, provider, AMOUNT_MINOR);
-  if (fault) await service.simulators.inject(provider, fault);
-  const keys = Array.from({ length: together }, (_, index) => `${name}-${index}`);
-  for (const idempotencyKey of keys) {
-    await service.call('POST', '/v1/refunds', {
-      actor: ACTOR,
-      idempotencyKey,
-      body: { payment_id: payment.id, amount: amountMinor, reason: 'requested_by_customer' },
-    });
-  }
-  const refundId = refundIdOfKey(ACTOR, keys.at(-1) ?? '');
-  const handle = service.client.workflow.getHandle(refundWorkflowId(refundId));
+function fileOf(name: string): string {
+  return join(HISTORIES, `${name}.json`);
+}
+
+/** Of its newest run, once that has ended. */
+async function historyOf({ client }: Service, refundId: string): Promise<string> {
+  const handle = client.workflow.getHandle(refundWorkflowId(refundId));
   await handle.result();
   return withoutOrigin(historyToJSON(await handle.fetchHistory()));
 }
@@ -94,4 +92,33 @@ function withoutOrigin(json: string): string {
   return `${JSON.stringify(history, null, 2)}\n`;
 }
 
-await record();
+/** Asked for, and left to itself. */
+function asked({
+  provider,
+  fault,
+  amountMinor = AMOUNT_MINOR,
+  together = 1,
+}: {
+  readonly provider: SimulatedProvider;
+  readonly fault?: Fault;
+  /** Absent: all that was paid. */
+  readonly amountMinor?: number;
+  /** Asked for together on one payment; the last one's history is kept. */
+  readonly together?: number;
+}): Recording {
+  return async (service, name) => {
+    const payment = await registerPayment(service, provider, AMOUNT_MINOR);
+    if (fault) await service.simulators.inject(provider, fault);
+    const keys = Array.from({ length: together }, (_, index) => `${name}-${index}`);
+    for (const idempotencyKey of keys) {
+      await service.call('POST', '/v1/refunds', {
+        actor: ACTOR,
+        idempotencyKey,
+        body: { payment_id: payment.id, amount: amountMinor, reason: 'requested_by_customer' },
+      });
+    }
+    return refundIdOfKey(ACTOR, keys.at(-1) ?? '');
+  };
+}
+
+await record(process.argv.slice(2));

@@ -11,6 +11,7 @@ import { startPostgres } from '../../src/embedded/postgres.js';
 import { startTemporal } from '../../src/embedded/temporal.js';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
 import type { RealPartsEnv } from './real-parts.js';
+import { TIME_MAY_BE_SKIPPED } from './skipped-time.js';
 
 /** Prints one JSON line with the environment of the tests, and serves until its standard input ends. */
 async function serve(): Promise<void> {
@@ -24,7 +25,7 @@ async function serve(): Promise<void> {
       log,
       port: 0,
       uiPort: null,
-      dynamicConfig: SKIPPING,
+      dynamicConfig: TIME_MAY_BE_SKIPPED,
     }),
     bundleWorkflows(dataDir),
   ]);
@@ -43,12 +44,6 @@ async function serve(): Promise<void> {
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-
-/** Lets tests skip a workflow's timers; see `test/setup` for who asks for it. */
-const SKIPPING = {
-  'frontend.WorkflowTimeSkippingEnabled': 'true',
-  'history.timerProcessorMaxTimeShift': '"10ms"',
-};
 
 /** Migrated once; a copy of it costs some 40 ms. */
 async function createTemplate(url: string): Promise<string> {

@@ -28,6 +28,7 @@ import { startSimulators, type Simulators } from '../../simulators/start.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
 import { FRONT_DOOR_KEYS } from './front-door-keys.js';
 import { createTestDatabase, workflowBundlePath, type TestDatabase } from './real-parts.js';
+import { TIME_MAY_BE_SKIPPED } from './skipped-time.js';
 
 // What workers say of their coming and going would bury what tests say.
 Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -54,6 +55,8 @@ export interface Service {
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   startWorkers(deployed?: Deployed): Promise<void>;
   stopWorkers(): Promise<void>;
+  /** Another front door at the same address; requests that are under way are answered first. */
+  restartApi(): Promise<void>;
   /** A server at the same address that knows nothing. No worker may run meanwhile. */
   replaceTemporal(): Promise<void>;
   close(): Promise<void>;
@@ -64,6 +67,8 @@ export interface Deployed {
   /** What they admit under. */
   readonly policyFile?: string;
   readonly workflowBundle?: WorkflowBundleOption;
+  /** Asked before each step of a refund, which begins once the answer is there. */
+  readonly before?: (activity: string, refundId: string) => Promise<void>;
 }
 
 export interface CallOptions {
@@ -88,11 +93,14 @@ export interface AnswerBody {
   readonly [member: string]: unknown;
 }
 
-export async function startService(settings: Readonly<Record<string, string>> = {}): Promise<Service> {
+export async function startService(
+  settings: Readonly<Record<string, string>> = {},
+  dynamicConfig: Readonly<Record<string, string>> = {},
+): Promise<Service> {
   const dataDir = await mkdtemp(join(tmpdir(), 'estorno-service-'));
   const [database, temporal, simulators] = await Promise.all([
     createTestDatabase(),
-    startTestTemporal(dataDir, 0),
+    startTestTemporal(dataDir, 0, dynamicConfig),
     startSimulators({ confirmDelayMs: 100 }),
   ]);
   const config = readServiceConfig({
@@ -107,18 +115,22 @@ export async function startService(settings: Readonly<Record<string, string>> = 
   const parts = buildParts(config, log);
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
-  const app = await createApp({
-    db: parts.db,
-    config,
-    policy: parts.policy,
-    providers: parts.providers,
-    engine: createRefundEngine(client),
-    newestMigration: NEWEST_MIGRATION,
-    nowMs: () => Date.now(),
-    log,
-    metrics: createApiMetrics(ledgerMetrics(parts)),
-  });
-  await app.listen(0, '127.0.0.1');
+  const startApi = async (port: number): Promise<NestFastifyApplication> => {
+    const app = await createApp({
+      db: parts.db,
+      config,
+      policy: parts.policy,
+      providers: parts.providers,
+      engine: createRefundEngine(client),
+      newestMigration: NEWEST_MIGRATION,
+      nowMs: () => Date.now(),
+      log,
+      metrics: createApiMetrics(ledgerMetrics(parts)),
+    });
+    await app.listen(port, '127.0.0.1');
+    return app;
+  };
+  const app = await startApi(0);
   const url = await app.getUrl();
   simulators.setWebhookTarget(url);
   const workerMetrics = createWorkerMetrics(ledgerMetrics(parts), [...parts.providers.keys()], null);
@@ -132,11 +144,16 @@ export async function startService(settings: Readonly<Record<string, string>> = 
     workerMetrics,
     client,
     app,
+    startApi,
     url,
   });
 }
 
-function startTestTemporal(dataDir: string, port: number): Promise<RunningTemporal> {
+function startTestTemporal(
+  dataDir: string,
+  port: number,
+  dynamicConfig: Readonly<Record<string, string>> = {},
+): Promise<RunningTemporal> {
   return startTemporal({
     dataDir,
     searchAttributes: SEARCH_ATTRIBUTES,
@@ -144,10 +161,10 @@ function startTestTemporal(dataDir: string, port: number): Promise<RunningTempor
     port,
     uiPort: null,
     dynamicConfig: {
-      'frontend.WorkflowTimeSkippingEnabled': 'true',
-      'history.timerProcessorMaxTimeShift': '"10ms"',
+      ...TIME_MAY_BE_SKIPPED,
       // So soon a run whose workflow task fails is shown as one that has problems.
       'system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute': '2',
+      ...dynamicConfig,
     },
   });
 }
@@ -161,7 +178,8 @@ interface Running {
   readonly parts: Parts;
   readonly workerMetrics: WorkerMetrics;
   readonly client: Client;
-  readonly app: NestFastifyApplication;
+  app: NestFastifyApplication;
+  readonly startApi: (port: number) => Promise<NestFastifyApplication>;
   readonly url: string;
 }
 
@@ -204,6 +222,10 @@ async function assemble(running: Running): Promise<Service> {
     startWorkers: async (deployed) => {
       stopWorkers = await startWorkers(running, deployed);
     },
+    restartApi: async () => {
+      await running.app.close();
+      running.app = await running.startApi(Number(new URL(url).port));
+    },
     replaceTemporal: async () => {
       await running.temporal.stop();
       await rm(join(running.dataDir, 'temporal'), { recursive: true });
@@ -233,7 +255,7 @@ async function assemble(running: Running): Promise<Service> {
 
 async function startWorkers(
   { temporal, config, parts: partsAtFirst, workerMetrics }: Running,
-  { policyFile, workflowBundle }: Deployed = {},
+  { policyFile, workflowBundle, before }: Deployed = {},
 ): Promise<() => Promise<void>> {
   const parts = policyFile === undefined ? partsAtFirst : { ...partsAtFirst, policy: readPolicy(policyFile) };
   const connection = await NativeConnection.connect({ address: temporal.address });
@@ -243,13 +265,13 @@ async function startWorkers(
       connection,
       taskQueue: REFUND_TASK_QUEUE,
       workflowBundle: workflowBundle ?? { codePath: workflowBundlePath() },
-      activities: createLedgerActivities(deps),
+      activities: heldBack(createLedgerActivities(deps), before),
     }),
     ...[...parts.providers.keys()].map((name) =>
       Worker.create({
         connection,
         taskQueue: providerTaskQueue(name),
-        activities: createProviderActivities(deps),
+        activities: heldBack(createProviderActivities(deps), before),
       }),
     ),
   ]);
@@ -259,6 +281,24 @@ async function startWorkers(
     await Promise.all(runs);
     await connection.close();
   };
+}
+
+function heldBack<Activities extends object>(activities: Activities, before: Deployed['before']): Activities {
+  if (!before) return activities;
+  const held = Object.entries(activities).map(([name, run]: [string, (input: HeldInput) => unknown]) => [
+    name,
+    async (input: HeldInput) => {
+      await before(name, input.refundId ?? input.body?.refundId ?? '');
+      return run(input);
+    },
+  ]);
+  return Object.fromEntries(held) as Activities;
+}
+
+interface HeldInput {
+  readonly refundId?: string;
+  /** Of an admission. */
+  readonly body?: { readonly refundId: string };
 }
 
 /** Registers a payment that the simulator has just made. */
