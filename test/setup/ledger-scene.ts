@@ -8,7 +8,12 @@ import type {
 } from '../../src/domain/provider.js';
 import type { LookResult, SubmitResult } from '../../src/domain/saga-state.js';
 import type { RefundWindow } from '../../src/domain/window.js';
-import { admitRefund, type Admission, type AdmissionOutcome } from '../../src/ledger/admission.js';
+import {
+  admitRefund,
+  type Admission,
+  type AdmissionOutcome,
+  type AdmissionRules,
+} from '../../src/ledger/admission.js';
 import {
   claimAttempt,
   type AttemptRow,
@@ -53,8 +58,8 @@ interface AdmitOptions extends Partial<Admission> {
   readonly amountMinor?: number | null;
   readonly capabilities?: ProviderCapabilities;
   readonly window?: RefundWindow | null;
-  /** How many people must agree; 0 where it is not given. */
-  readonly approvals?: number;
+  /** How many people must agree, or what says so under the lock; 0 where it is not given. */
+  readonly approvals?: number | AdmissionRules['approvals'];
 }
 
 /** A ledger of its own and its steps with what a test does not care about filled in. */
@@ -164,7 +169,7 @@ export async function openLedger(): Promise<LedgerScene> {
           }),
         window: () => window,
         contentHash: () => 'content-hash',
-        approvals: () => approvals,
+        approvals: typeof approvals === 'number' ? () => approvals : approvals,
       });
     },
     refund: async (paymentId, options) => {
