@@ -1,14 +1,21 @@
 /** What a worker does at the provider, step by step as in activities/; it may die or freeze wherever it yields. */
 import { assertNever } from '../src/domain/errors.js';
 import type { SubmitOutcome } from '../src/domain/provider.js';
-import type { LookResult, SubmitResult } from '../src/domain/saga-state.js';
-import { checkClaim, checkLook, checkSend } from './invariants.js';
+import type { LookResult, Resolved, SubmitResult } from '../src/domain/saga-state.js';
+import { checkClaim, checkLook, checkSend, checkVote } from './invariants.js';
 import { recordAnswer, recordNotNow, standingResult, type Recorded } from './ledger/answers.js';
 import { claimAttempt, noteRepeat, type ClaimOutcome } from './ledger/attempts.js';
-import { attemptsOf, refundOf, type AttemptRow, type RefundRow } from './ledger/books.js';
+import type { Handled, Message } from './ledger/approval-standing.js';
+import { extendApproval } from './ledger/approvals.js';
+import { attemptsOf, refundOf, type AttemptRow, type Reading, type RefundRow } from './ledger/books.js';
+import { cancelRefund } from './ledger/cancellation.js';
 import { attemptToLookFor, recordLook } from './ledger/looks.js';
+import { resolveRefund, type Resend } from './ledger/resolution.js';
+import { castVote } from './ledger/votes.js';
 import { PROVIDER_TIMEOUT_MS, QUIET_MS, SECOND_MS, SEND_WITHIN_MS } from './timings.js';
 import type { Thread, World } from './world.js';
+
+const BOUNDS = { providerTimeoutMs: PROVIDER_TIMEOUT_MS, quietMs: QUIET_MS };
 
 interface Worker {
   readonly world: World;
@@ -119,16 +126,68 @@ export function* lookActivity(world: World, refundId: string): Thread<LookResult
   const reading = world.provider.read(readAtMs);
   yield world.random.upTo(SECOND_MS);
   if (!reading) return { kind: 'unavailable', retryAfterMs: world.provider.retryAfterMs() };
+  const look = { refundId, reading, bounds: BOUNDS, nowMs: clock() };
+  const result = looking(world, refundId, reading, () => recordLook(world.books, look));
+  world.note(refundId, result);
+  return result;
+}
+
+function looking<Result>(world: World, refundId: string, reading: Reading, look: () => Result): Result {
   const now = attemptToLookFor(world.books, refundId);
   const before = 'attempt' in now ? now.attempt.conclusion : null;
-  const result = recordLook(world.books, {
-    refundId,
-    reading,
-    bounds: { providerTimeoutMs: PROVIDER_TIMEOUT_MS, quietMs: QUIET_MS },
-    nowMs: clock(),
-  });
+  const result = look();
   if ('attempt' in now) checkLook(world, now.attempt, before, reading);
+  return result;
+}
+
+/** Judges what a person asked, by the later of the workflow's clock and the worker's. */
+export function* messageActivity(world: World, message: Message, workflowNowMs: number): Thread<Handled> {
+  const clock = world.workerClock();
+  yield world.random.upTo(SECOND_MS);
+  const handled = judge(world, message, Math.max(workflowNowMs, clock()));
+  world.count(`message: ${handled.verdict}`);
+  if (world.trace) world.note(message.refundId, { message, handled });
+  yield world.random.upTo(SECOND_MS / 10);
+  return handled;
+}
+
+function judge(world: World, message: Message, nowMs: number): Handled {
+  const { books } = world;
+  const { ask, refundId } = message;
+  switch (ask.action) {
+    case 'approve':
+    case 'reject': {
+      const refund = refundOf(books, refundId);
+      const counted = refund.approval?.votes.length;
+      const handled = castVote(books, message, ask.action, nowMs);
+      if (counted !== refund.approval?.votes.length) checkVote(world, refund);
+      return handled;
+    }
+    case 'cancel':
+      return cancelRefund(books, message, nowMs);
+    case 'extend':
+      return extendApproval(books, message, ask.expiresAtMs, nowMs);
+    default:
+      return assertNever(ask);
+  }
+}
+
+/** Reads once more, then has it sent again, unless what is shown contradicts it. */
+export function* resolveActivity(world: World, decision: Resend): Thread<Resolved> {
+  const { books } = world;
+  const { refundId } = decision;
+  const clock = world.workerClock();
+  const readAtMs = clock();
+  yield world.random.upTo(SECOND_MS);
+  const reading = world.provider.read(readAtMs);
+  yield world.random.upTo(SECOND_MS);
+  const { version, status } = refundOf(books, refundId);
+  const ask = { decision, reading, bounds: BOUNDS, nowMs: clock() };
+  const resolving = (): Resolved => resolveRefund(books, ask);
+  const result = reading ? looking(world, refundId, reading, resolving) : resolving();
   world.note(refundId, result);
+  if (status === 'review' && refundOf(books, refundId).version !== version) world.callPeople(refundId);
+  world.count(`resolution: ${result.kind}`);
   return result;
 }
 

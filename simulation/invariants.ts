@@ -1,12 +1,25 @@
 /** What must hold, whatever happens: asked after every step, at every claim, call and adoption, and at the end. */
-import { isOpen } from '../src/domain/refund.js';
+import { isOpen, type RefundStatus } from '../src/domain/refund.js';
 import { explainReading } from '../src/domain/matching.js';
 import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
-import { keyOf, refundOf, type AttemptRow, type Reading } from './ledger/books.js';
+import type { ApprovalStanding, SagaState } from '../src/domain/saga-state.js';
+import { mayHaveMovedMoney } from './ledger/attempts.js';
+import {
+  attemptsOf,
+  keyOf,
+  refundOf,
+  type AttemptRow,
+  type Reading,
+  type RefundRow,
+} from './ledger/books.js';
 import { bookExternal, standingOf, sumMinor } from './ledger/standing.js';
 import { isLive } from './provider.js';
-import { PROVIDER_TIMEOUT_MS, QUIET_MS, SEND_WITHIN_MS } from './timings.js';
+import { PROVIDER_TIMEOUT_MS, QUIET_MS, SEND_WITHIN_MS, SKEW_MS } from './timings.js';
 import type { World } from './world.js';
+
+/** A process that is lost is back within a minute, and may be lost again. */
+const SOON_MS = 300_000;
+const ENDED_UNSENT: ReadonlySet<RefundStatus> = new Set(['rejected', 'expired', 'canceled']);
 
 /** A promise that was broken; the message is the promise. */
 export class Broken extends Error {}
@@ -20,6 +33,7 @@ export function checkEveryStep(world: World): void {
   checkMoney(world);
   checkAdopted(world);
   checkRefunds(world);
+  checkApprovals(world);
 }
 
 /** The payment's figures are the sums of its refunds, and never more than it has. */
@@ -114,9 +128,76 @@ function checkRefunds({ books }: World): void {
   }
 }
 
-/** A claim: in its lane, within the window. */
+function checkApprovals({ books, nowMs, undecidedMs }: World): void {
+  const { approvalPolicy } = books;
+  if (!approvalPolicy) return;
+  for (const refund of books.refunds) {
+    const { status, money, approval, submitBeforeMs, told } = refund;
+    if (ENDED_UNSENT.has(status)) {
+      hold(
+        !attemptsOf(books, refund.id).some(mayHaveMovedMoney),
+        'what people or time ended has no attempt that could move money',
+      );
+      hold(money === 'released', 'what people or time ended gives its reservation back');
+    }
+    if (status !== 'requires_approval' || !approval) continue;
+    hold(approval.expiresAtMs <= (submitBeforeMs ?? Infinity), 'no approval outlasts the window');
+    // What was sent before shows up at the provider: until that is decided nothing else is.
+    if (attemptsOf(books, refund.id).some(mayHaveMovedMoney)) undecidedMs.set(refund.id, nowMs);
+    const endsMs = Math.max(approval.expiresAtMs, undecidedMs.get(refund.id) ?? 0);
+    hold(nowMs < endsMs + SOON_MS, OPEN_PAST_ITS_END);
+    if (undecidedMs.has(refund.id)) continue;
+    const waitedMs = nowMs - approval.requestedAtMs - SOON_MS;
+    const isTold = (kind: 'reminder' | 'escalation'): boolean =>
+      told.some((reminder) => reminder.kind === kind && reminder.round === approval.round);
+    hold(waitedMs < approvalPolicy.remindEveryMs || isTold('reminder'), WAITS_IN_SILENCE);
+    hold(waitedMs < approvalPolicy.escalateAfterMs || isTold('escalation'), WAITS_IN_SILENCE);
+  }
+}
+
+const BY_ITSELF: ReadonlySet<string | undefined> = new Set(['failed', 'review', 'succeeded']);
+const OPEN_PAST_ITS_END = 'an approval that is open past its end is ended';
+const WAITS_IN_SILENCE = 'nobody waits for votes in silence';
+
+/** The last vote was just stored. */
+export function checkVote({ nowMs }: World, { requestedBy, approval }: RefundRow): void {
+  const [vote, ...others] = approval?.votes.toReversed() ?? [];
+  if (!vote || !approval) return;
+  hold(
+    vote.actor !== requestedBy && vote.actor !== approval.openedBy,
+    'a vote of the requester never counts',
+  );
+  hold(nowMs < approval.expiresAtMs + 2 * SKEW_MS, 'no vote counts after the end');
+  const again = others.some(({ actor, round }) => actor === vote.actor && round === vote.round);
+  hold(!again, 'nobody votes twice in one round');
+}
+
+/** Of different people, other than who asked, about this round, and none against. */
+function hasItsVotes({ requestedBy, approval }: RefundRow): boolean {
+  if (!approval) return true;
+  const { required, round, contentHash, openedBy, votes } = approval;
+  const counted = votes.filter((vote) => vote.round === round && vote.contentHash === contentHash);
+  const inFavour = counted.filter(({ decision }) => decision === 'approve').map(({ actor }) => actor);
+  const others = new Set(inFavour.filter((actor) => actor !== requestedBy && actor !== openedBy));
+  return others.size >= required && inFavour.length === counted.length;
+}
+
+export function checkExpiry({ nowMs }: World, { status, approval }: RefundRow, before: RefundStatus): void {
+  if (status !== 'expired' || before === 'expired') return;
+  hold(nowMs >= (approval?.expiresAtMs ?? Infinity) - 2 * SKEW_MS, 'nothing expires before its end');
+}
+
+/** A process lies down to sleep: it knows by now what it was told. */
+export function checkSleep({ stage, approval }: SagaState, heard: ApprovalStanding | null): void {
+  if (stage !== 'approving' || !heard) return;
+  hold(heard.version <= (approval?.wait.version ?? 0), 'nobody goes on waiting for votes that are in');
+}
+
+/** A claim: with its votes, in its lane, within the window. */
 export function checkClaim(world: World, attempt: AttemptRow, othersOpen: number, decisionMs: number): void {
-  const { submitBeforeMs } = refundOf(world.books, attempt.refundId);
+  const refund = refundOf(world.books, attempt.refundId);
+  const { submitBeforeMs } = refund;
+  hold(hasItsVotes(refund), 'nothing is claimed for a refund without its votes');
   if (!world.flavour.idempotent) hold(othersOpen === 0, 'one open attempt a payment where there is no key');
   hold(submitBeforeMs === null || decisionMs < submitBeforeMs, 'nothing is sent after the window');
 }
@@ -127,6 +208,7 @@ export function checkSend(world: World, attempt: AttemptRow): void {
   const refund = refundOf(books, attempt.refundId);
   const times = (sends.get(keyOf(attempt)) ?? 0) + 1;
   sends.set(keyOf(attempt), times);
+  hold(!ENDED_UNSENT.has(refund.status), 'what was canceled is never sent');
   hold(flavour.idempotent || times === 1, 'only a key makes a repeat harmless');
   hold(
     nowMs < attempt.claimedAtMs + REPEAT_FOR_MS + 2 * SEND_WITHIN_MS + 4_000,
@@ -221,12 +303,16 @@ export function checkEnd(world: World): void {
     if (refund.status === 'succeeded' && !world.mistaken.has(refund.id)) {
       hold(moved.length > 0, 'succeeded only with the money gone');
     }
-    if (refund.status === 'failed' && !world.mistaken.has(refund.id)) {
+    const isUnsent = refund.status === 'failed' || ENDED_UNSENT.has(refund.status);
+    if (isUnsent && !world.mistaken.has(refund.id)) {
       hold(
         moved.every(({ late }) => late),
         'failed only with the money kept',
       );
     }
+    hold(refund.status !== 'requires_approval', OPEN_PAST_ITS_END);
+    const [firstRound] = refund.approval?.ends ?? [];
+    hold(!BY_ITSELF.has(firstRound), 'what was never sent waits for people or time');
     const canBeTold =
       !world.flavour.idempotent &&
       standing.open.length <= 1 &&

@@ -34,6 +34,7 @@ async function simulate(): Promise<void> {
   print(`${tally.played} schedules, seeds ${seed} to ${seed + schedules - 1}, ${tally.moves} moves`);
   print(`${seconds.toFixed(1)} s on ${threads} threads`);
   print(`\nHow their refunds ended\n${table(tally.ends)}`);
+  print(`\nHow their rounds of votes ended\n${table(tally.approvals)}`);
   print(`\nWhat happened to them\n${table(tally.faults)}`);
   if (!tally.failure) {
     print('\nEvery promise was kept.');

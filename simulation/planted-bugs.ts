@@ -1,4 +1,5 @@
 /** Mistakes that somebody could make, each as the rules with one or two replaced; the specs alone know them. */
+import { approvalEndMs } from '../src/domain/approval.js';
 import type { FailureReason } from '../src/domain/refund.js';
 import type { Decision, SagaState } from '../src/domain/saga-state.js';
 import type { Reading } from './ledger/books.js';
@@ -14,7 +15,7 @@ export interface PlantedBug {
   readonly caughtBy: string;
 }
 
-const { decide, findRefund, othersOf } = REAL_RULES;
+const { decide, findRefund, othersOf, judgeVote, giveBack } = REAL_RULES;
 
 /** The saga's own mistakes, which the ledger's refusals make harmless as long as it keeps to them. */
 export const SAGA_BUGS = {
@@ -27,7 +28,7 @@ export const SAGA_BUGS = {
   releasesOnTimeout: (state, seen, nowMs) => {
     const decision = decide(state, seen, nowMs);
     const isTimeout = decision.step.kind === 'review' && seen.kind === 'paused';
-    return isTimeout ? giveBack(decision.state, 'provider_unavailable') : decision;
+    return isTimeout ? failFor(decision.state, 'provider_unavailable') : decision;
   },
   windowEndsWhatIsOpen: (state, seen, nowMs) => {
     const decision = decide(state, seen, nowMs);
@@ -35,20 +36,25 @@ export const SAGA_BUGS = {
     const isOver = nowMs >= (terms?.submitBeforeMs ?? Infinity);
     const isOpen = stage === 'resolving' || stage === 'confirming';
     return isOver && isOpen && seen.kind === 'paused'
-      ? giveBack(decision.state, 'refund_window_expired')
+      ? failFor(decision.state, 'refund_window_expired')
       : decision;
   },
   believesEveryRefusal: (state, seen, nowMs) =>
     seen.kind === 'submitted' && seen.result.kind === 'declined'
-      ? giveBack(state, 'provider_declined')
+      ? failFor(state, 'provider_declined')
       : decide(state, seen, nowMs),
+  goesAheadWithoutVotes: (state, seen, nowMs) => {
+    if (seen.kind !== 'admitted' && seen.kind !== 'resumed') return decide(state, seen, nowMs);
+    const { approval: _, ...unasked } = seen;
+    return decide(state, unasked, nowMs);
+  },
 } satisfies Record<string, Rules['decide']>;
 
 export function plantedBugs(): readonly PlantedBug[] {
   return [
     {
       name: 'resend without reading',
-      fromSeed: 57,
+      fromSeed: 4,
       rules: {
         decide: SAGA_BUGS.resendsWithoutReading,
         mayClaimAfter: () => true,
@@ -94,13 +100,13 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'accept a stale snapshot',
-      fromSeed: 9,
+      fromSeed: 21,
       rules: { isUsable: () => true },
       caughtBy: 'no entry is adopted by two refunds',
     },
     {
       name: 'take a panel refund of the same amount for ours',
-      fromSeed: 252,
+      fromSeed: 162,
       rules: {
         findRefund: ({ before, ...attempt }, now, others) =>
           findRefund({ ...attempt, before: { status: before.status, refunds: [] } }, now, others),
@@ -115,7 +121,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'believe every refusal',
-      fromSeed: 4,
+      fromSeed: 51,
       rules: { decide: SAGA_BUGS.believesEveryRefusal, mayRelease: () => true },
       caughtBy: 'nothing is given back while an attempt is open or has landed',
     },
@@ -180,7 +186,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'look again without a pause',
-      fromSeed: 8,
+      fromSeed: 4,
       rules: {
         decide: (state, seen, nowMs) => {
           const decision = decide(state, seen, nowMs);
@@ -193,7 +199,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'stay in review for ever',
-      fromSeed: 76,
+      fromSeed: 86,
       rules: {
         decide: (state, seen, nowMs) =>
           state.stage === 'review' && seen.kind === 'looked'
@@ -202,9 +208,139 @@ export function plantedBugs(): readonly PlantedBug[] {
       },
       caughtBy: 'a refund that can be told leaves review by itself',
     },
+    {
+      name: 'claim without the votes',
+      fromSeed: 4,
+      rules: {
+        decide: SAGA_BUGS.goesAheadWithoutVotes,
+        mayClaim: ({ status }) => status === 'pending' || status === 'requires_approval',
+      },
+      caughtBy: 'nothing is claimed for a refund without its votes',
+    },
+    {
+      name: 'fail what people are asked about',
+      fromSeed: 4,
+      rules: { decide: SAGA_BUGS.goesAheadWithoutVotes, isProcessToFail: () => true },
+      caughtBy: 'what was never sent waits for people or time',
+    },
+    {
+      name: 'count the requester’s own vote',
+      fromSeed: 14,
+      rules: {
+        judgeVote: (round, vote, nowMs) =>
+          judgeVote({ ...round, requestedBy: '', openedBy: null }, vote, nowMs),
+      },
+      caughtBy: 'a vote of the requester never counts',
+    },
+    {
+      name: 'count the votes of another round',
+      fromSeed: 35,
+      rules: {
+        judgeVote: ({ contentHash, ...round }, vote, nowMs) => {
+          const votes = round.votes.map((other) => ({ ...other, contentHash }));
+          return judgeVote({ ...round, contentHash, votes }, { ...vote, contentHash }, nowMs);
+        },
+      },
+      caughtBy: 'nothing is claimed for a refund without its votes',
+    },
+    {
+      name: 'count a person twice',
+      fromSeed: 4,
+      rules: {
+        judgeVote: (round, vote, nowMs) => {
+          const votes = round.votes.filter(({ actor }) => actor !== vote.actor);
+          return judgeVote({ ...round, votes }, vote, nowMs);
+        },
+      },
+      caughtBy: 'nobody votes twice in one round',
+    },
+    {
+      name: 'cancel over an open attempt',
+      fromSeed: 5,
+      rules: { mayCancel: () => true },
+      caughtBy: 'what people or time ended has no attempt that could move money',
+    },
+    {
+      name: 'cancel what is about to be sent',
+      fromSeed: 413,
+      rules: {
+        mayCancel: (attempts) => {
+          for (const attempt of attempts) if (!attempt.answer) attempt.conclusion ??= 'not_sent';
+          return REAL_RULES.mayCancel(attempts);
+        },
+      },
+      caughtBy: 'what was canceled is never sent',
+    },
+    {
+      name: 'reject or expire over an open attempt',
+      fromSeed: 1_632,
+      rules: { mayEnd: () => true },
+      caughtBy: 'what people or time ended has no attempt that could move money',
+    },
+    {
+      name: 'end a refund and keep its reservation',
+      fromSeed: 4,
+      rules: { giveBack: () => undefined },
+      caughtBy: 'what people or time ended gives its reservation back',
+    },
+    {
+      name: 'give a reservation back twice',
+      fromSeed: 4,
+      rules: {
+        giveBack: (books, refund) => {
+          giveBack(books, refund);
+          giveBack(books, refund);
+        },
+      },
+      caughtBy: 'reserved and refunded are the sums of the refunds, each counted once',
+    },
+    {
+      name: 'expire in spite of an extension',
+      fromSeed: 880,
+      rules: {
+        isApprovalOver: ({ approvalPolicy }, { approval, submitBeforeMs }, nowMs) =>
+          nowMs >=
+          approvalEndMs(approval?.requestedAtMs ?? 0, approvalPolicy?.expiresAfterMs ?? 0, submitBeforeMs),
+      },
+      caughtBy: 'nothing expires before its end',
+    },
+    {
+      name: 'let an older word of the votes overwrite a newer one',
+      fromSeed: 2_694,
+      rules: { isNews: () => true },
+      caughtBy: 'nobody goes on waiting for votes that are in',
+    },
+    {
+      name: 'forget the end of an approval',
+      fromSeed: 14,
+      rules: {
+        decide: (state, seen, nowMs) => {
+          const decision = decide(state, seen, nowMs);
+          return decision.step.kind === 'expire' ? sleep(decision.state) : decision;
+        },
+      },
+      caughtBy: 'an approval that is open past its end is ended',
+    },
+    {
+      name: 'escalate to nobody',
+      fromSeed: 44,
+      rules: {
+        decide: (state, seen, nowMs) => {
+          const decision = decide(state, seen, nowMs);
+          const { step } = decision;
+          const isEscalation = step.kind === 'remind' && step.of.kind === 'escalation';
+          return isEscalation ? decide(decision.state, { kind: 'reminded' }, nowMs) : decision;
+        },
+      },
+      caughtBy: 'nobody waits for votes in silence',
+    },
   ];
 }
 
-function giveBack(state: SagaState, reason: FailureReason): Decision {
+function sleep(state: SagaState): Decision {
+  return { state, step: { kind: 'pause', ms: 3_600_000, why: 'requires_approval' } };
+}
+
+function failFor(state: SagaState, reason: FailureReason): Decision {
   return { state: { ...state, stage: 'closing' }, step: { kind: 'compensate', reason } };
 }

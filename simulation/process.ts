@@ -2,44 +2,72 @@
 import { assertNever } from '../src/domain/errors.js';
 import { isOpen } from '../src/domain/refund.js';
 import { begin } from '../src/domain/saga.js';
-import type { Decision, LookResult, Observation, SagaState, Step } from '../src/domain/saga-state.js';
-import { hold } from './invariants.js';
-import { submitActivity, lookActivity } from './activities.js';
-import { admitRefund } from './ledger/admission.js';
-import { attemptsOf } from './ledger/books.js';
+import type {
+  ApprovalStanding,
+  ApprovalWait,
+  Decision,
+  LookResult,
+  Observation,
+  SagaState,
+  Stage,
+  Step,
+} from '../src/domain/saga-state.js';
+import { lookActivity, messageActivity, resolveActivity, submitActivity } from './activities.js';
+import { byEngine, detached, inLedger, untilDone, waking, type Runner } from './engine.js';
+import { checkExpiry, checkSleep, hold } from './invariants.js';
+import { admitRefund, type AskedRefund } from './ledger/admission.js';
+import { approvalStanding, approvalWait, type Message } from './ledger/approval-standing.js';
+import { expireApproval, noteReminder } from './ledger/approvals.js';
+import { attemptsOf, refundOf, type Books, type RefundRow } from './ledger/books.js';
 import { takeLane } from './ledger/lanes.js';
+import type { Resend } from './ledger/resolution.js';
 import { compensateRefund, moveToReview, settleRefund, type Closing } from './ledger/settlement.js';
+import { afterWait, isWoken, noNews, takeIn, type News } from './news.js';
 import { SECOND_MS } from './timings.js';
-import type { Actor, Asked, Thread, World } from './world.js';
+import type { Actor, Thread, World } from './world.js';
 
 const STEPS_MAX = 20_000;
 const STEPS_BETWEEN_PAUSES_MAX = 40;
 const LOOKS_AT_REST = 2;
-const ACTIVITY_TRIES_MAX = 6;
 
-export interface Process extends Actor {
-  readonly asked: Asked;
+export interface Process extends Actor, Runner {
+  readonly asked: AskedRefund;
   /** Ended, or waiting for a person in a world in which nothing more happens. */
   atRest: boolean;
-  news: { hint: boolean; laneFreed: boolean };
-  wokenBy: 'hint' | 'laneFreed' | null;
-  inFlight: Thread<unknown> | null;
-  /** Every decision so far: a reset goes back to one of them. */
-  history: Decision[];
+  /** One more with every loss: what an earlier run asked for is told to nobody. */
+  run: number;
+  news: News;
+  /** The newest word that this run was told of its approval. */
+  heard: ApprovalStanding | null;
+  asleepIn: SagaState | null;
+  stage: Stage;
+  /** What people asked of this run: a reset hears it all again. */
+  received: Message[];
+  /** Every decision since the last person's: a reset goes back to one of them. */
+  history: Past[];
   looksAtRest: number;
   /** It has paused since its last step. */
   paused: boolean;
 }
 
-export function startProcess(world: World, asked: Asked, inMs: number): Process {
+interface Past {
+  readonly decision: Decision;
+  readonly atMs: number;
+}
+
+export function startProcess(world: World, asked: AskedRefund, inMs: number): Process {
   const process: Process = {
     name: asked.id,
     asked,
     thread: nothing(),
     readyAtMs: world.nowMs + inMs,
     atRest: false,
-    news: { hint: false, laneFreed: false },
-    wokenBy: null,
+    run: 1,
+    news: noNews(),
+    heard: null,
+    asleepIn: null,
+    stage: 'admitting',
+    received: [],
     inFlight: null,
     history: [],
     looksAtRest: 0,
@@ -54,18 +82,72 @@ export function loseProcess(world: World, process: Process): void {
   if (process.inFlight && world.random.chance(0.6)) world.act('zombie', detached(process.inFlight), 0);
   const earlier = process.history[world.random.whole(process.history.length)];
   const isReset = earlier !== undefined && world.storms('reset', 0.3);
-  process.news = { hint: false, laneFreed: false };
-  process.wokenBy = null;
+  const { received } = process;
+  process.run += 1;
+  process.news = noNews();
+  process.heard = null;
+  process.asleepIn = null;
+  process.stage = 'admitting';
+  process.received = [];
   process.inFlight = null;
   process.history = [];
-  process.thread = run(world, process, isReset ? earlier : null);
+  process.thread = run(world, process, isReset ? again(earlier, world.nowMs) : null);
   process.readyAtMs = world.nowMs + (isReset ? 0 : world.random.upTo(60 * SECOND_MS));
+  if (!isReset) return;
+  process.stage = earlier.decision.state.stage;
+  for (const message of received) receive(world, process, message);
 }
 
-export function wake(world: World, process: Process | undefined, by: 'hint' | 'laneFreed'): void {
-  if (!process) return;
+/** A timer rings when it was to ring, however often its run is told anew. */
+function again({ decision, atMs }: Past, nowMs: number): Decision {
+  const { state, step } = decision;
+  if (step.kind !== 'pause') return decision;
+  return { state, step: { ...step, ms: Math.max(1, atMs + step.ms - nowMs) } };
+}
+
+/** It carries out what a person decided. */
+export function isResolving({ history }: Process): boolean {
+  return history.at(-1)?.decision.step.kind === 'resolve';
+}
+
+/** A person's message is judged at once, whatever the process is doing; the process goes on from what that made of it. */
+export function receive(world: World, process: Process, message: Message): void {
+  process.received.push(message);
+  world.act('message', judged(world, process, message), 0);
+}
+
+function* judged(world: World, process: Process, message: Message): Thread {
+  const { run } = process;
+  const { nowMs } = world;
+  const runner = { inFlight: null };
+  const { standing, wakeRefundId } = yield* untilDone(world, runner, () =>
+    messageActivity(world, message, nowMs),
+  );
+  yield world.storms('told late', 0.3) ? world.random.upTo(30 * SECOND_MS) : world.random.upTo(20);
+  if (process.run !== run) return;
+  world.act('wake', waking(world, wakeRefundId), 0);
+  takeIn(process.news, standing, world.rules);
+  if (standing.version >= (process.heard?.version ?? 0)) process.heard = standing;
+  const lateMs = world.storms('workflow task late', 0.3) ? world.random.upTo(10 * SECOND_MS) : 0;
+  wakeSleeping(world, process, lateMs);
+}
+
+/** A person wants it sent again; whoever is not in review knows nothing of that. */
+export function receiveResend(world: World, process: Process, resend: Resend): void {
+  if (process.stage !== 'review') return;
+  process.news.resolutions.push(resend);
+  wakeSleeping(world, process, 0);
+}
+
+export function wake(world: World, process: Process, by: 'hint' | 'laneFreed'): void {
   process.news[by] = true;
-  if (process.wokenBy === by) process.readyAtMs = Math.min(process.readyAtMs, world.nowMs);
+  wakeSleeping(world, process, 0);
+}
+
+function wakeSleeping(world: World, process: Process, lateMs: number): void {
+  const { asleepIn, news } = process;
+  if (!asleepIn || !isWoken(asleepIn, news)) return;
+  process.readyAtMs = Math.min(process.readyAtMs, world.nowMs + lateMs);
 }
 
 function* run(world: World, process: Process, from: Decision | null): Thread {
@@ -78,9 +160,12 @@ function* run(world: World, process: Process, from: Decision | null): Thread {
     sincePause = process.paused ? 0 : sincePause + 1;
     process.paused = false;
     hold(sincePause < STEPS_BETWEEN_PAUSES_MAX, 'nothing is asked again and again without a pause');
-    process.history.push(decision);
+    process.history.push({ decision, atMs: world.nowMs });
+    process.stage = state.stage;
+    if (state.stage !== 'review') process.news.resolutions.splice(0);
     const seen: Observation | null = yield* carryOut(world, process, state, step);
     if (!seen) break;
+    if (seen.kind === 'resolved') process.history = [];
     decision = world.rules.decide(state, seen, world.nowMs);
     if (world.trace) world.note(process.name, { seen, stage: decision.state.stage, step: decision.step });
   }
@@ -120,40 +205,52 @@ function* carryOut(
       return yield* watch(world, process, state, step.untilMs);
     case 'pause': {
       const { pollMaxMs, retryMaxMs } = world.termsFor(process.asked);
-      hold(step.ms > 0 && step.ms <= Math.max(pollMaxMs, retryMaxMs), 'a pause has a length and a bound');
+      const longestMs = state.stage === 'approving' ? Infinity : Math.max(pollMaxMs, retryMaxMs);
+      hold(step.ms > 0 && step.ms <= longestMs, 'a pause has a length and a bound');
       if (waitsBehindReview(world, process, state)) return null;
-      yield* pause(process, state.stage === 'waiting' ? 'laneFreed' : 'hint', step.ms);
-      return { kind: 'paused' };
+      yield* sleep(process, state, step.ms);
+      return yield* whatCameMeanwhile(world, process, state);
     }
     case 'settle':
-      return closed(world, yield* inLedger(world, () => settleRefund(books, id, world.nowMs)), 'succeeded');
+      return closed(world, id, yield* inLedger(world, () => settleRefund(books, id, world.nowMs)));
     case 'compensate':
       return closed(
         world,
+        id,
         yield* inLedger(world, () => compensateRefund(books, id, step.reason, world.nowMs)),
-        'failed',
       );
     case 'review':
       yield* inLedger(world, () => {
         moveToReview(books, id, step.why);
       });
+      world.callOperator(id);
       return { kind: 'reviewed' };
     case 'expire':
+      return yield* expire(world, id);
     case 'remind':
-      throw new Error('nobody votes here');
-    case 'resolve':
-      throw new Error('nobody resolves a review here');
+      yield* inLedger(world, () => {
+        noteReminder(books, id, step.of);
+      });
+      return { kind: 'reminded' };
+    case 'resolve': {
+      const asked = process.news.resolutions.shift();
+      if (!asked) throw new Error('no resolution was asked for');
+      const result = yield* untilDone(world, process, () => resolveActivity(world, asked));
+      return { kind: 'resolved', result };
+    }
     default:
       return assertNever(step);
   }
 }
 
-function admit(world: World, asked: Asked): Observation {
+function admit(world: World, asked: AskedRefund): Observation {
   const { books } = world;
   const known = books.refunds.find(({ id }) => id === asked.id);
   if (!known) {
     const admitted = admitRefund(books, asked, world.provider.read(world.nowMs), world.nowMs);
-    return admitted ? { kind: 'admitted', terms: world.termsFor(asked) } : { kind: 'notAdmitted' };
+    if (!admitted) return { kind: 'notAdmitted' };
+    world.callPeople(asked.id);
+    return { kind: 'admitted', terms: world.termsFor(asked), ...waitOf(books, admitted) };
   }
   if (!isOpen(known.status)) return { kind: 'notAdmitted' };
   const attempts = attemptsOf(books, asked.id);
@@ -165,47 +262,28 @@ function admit(world: World, asked: Asked): Observation {
     resends: attempts.filter(({ conclusion, number }) => conclusion === 'absent' && number < known.attempt)
       .length,
     inReview: known.status === 'review',
+    ...waitOf(books, known),
   };
 }
 
-/** A local step: a crash after it makes the engine run it once more. */
-function* inLedger<Result>(world: World, step: () => Result): Thread<Result> {
-  yield world.random.upTo(20);
-  const result = step();
-  if (!world.storms('ledger step repeated', 0.06)) return result;
-  yield world.random.upTo(10 * SECOND_MS);
-  return step();
+/** Nothing where it waits for nobody. */
+function waitOf(books: Books, refund: RefundRow): { approval?: ApprovalWait } {
+  return refund.status === 'requires_approval' ? { approval: approvalWait(books, refund) } : {};
 }
 
-/** A remote step: workers die and freeze under it, and a second one may run it too. Null: it was given up. */
-function* byEngine<Result>(
-  world: World,
-  process: Process,
-  activity: () => Thread<Result>,
-): Thread<Result | null> {
-  for (let tries = 1; tries <= ACTIVITY_TRIES_MAX; tries += 1) {
-    if (world.storms('second worker', 0.03)) world.act('second worker', detached(activity()), 0);
-    const thread = activity();
-    process.inFlight = thread;
-    for (;;) {
-      const next = thread.next();
-      if (next.done) {
-        process.inFlight = null;
-        if (world.storms('result lost', 0.04)) break;
-        return next.value;
-      }
-      yield next.value;
-      if (world.storms('worker killed', 0.03)) break;
-      if (world.storms('worker frozen', 0.03)) {
-        world.act('zombie', detached(thread), world.random.upTo(world.random.pick([3, 30, 300]) * SECOND_MS));
-        break;
-      }
-    }
-    process.inFlight = null;
-    if (world.storms('given up by the engine', 0.15)) return null;
-    yield world.random.upTo(12 * SECOND_MS);
-  }
-  return null;
+/** People may have been faster: the ledger says how it stands. */
+function* expire(world: World, refundId: string): Thread<Observation> {
+  const { books } = world;
+  const startedMs = world.nowMs;
+  const clock = world.workerClock();
+  const expiry = yield* inLedger(world, () => {
+    const before = refundOf(books, refundId).status;
+    const done = expireApproval(books, refundId, Math.max(startedMs, clock()));
+    checkExpiry(world, refundOf(books, refundId), before);
+    return done;
+  });
+  world.act('wake', waking(world, expiry.wakeRefundId), 0);
+  return { kind: 'approval', standing: expiry.standing };
 }
 
 /** Looks on and on; ended by a decision, by its bound, or by a hint. */
@@ -220,8 +298,8 @@ function* watch(
     if (rests(world, process, state)) return null;
     const result = yield* byEngine(world, process, () => lookActivity(world, process.asked.id));
     if (result && (isDecided(result) || world.nowMs >= untilMs)) return { kind: 'looked', result };
-    yield* pause(process, 'hint', pauseMs, false);
-    if (process.news.hint) return { kind: 'paused' };
+    yield* sleep(process, state, pauseMs);
+    if (isWoken(state, process.news)) return yield* whatCameMeanwhile(world, process, state);
   }
 }
 
@@ -245,14 +323,23 @@ function isDecided(result: LookResult): boolean {
   }
 }
 
-function* pause(process: Process, by: 'hint' | 'laneFreed', ms: number, heeds = true): Thread {
+/** How the approval stands the ledger itself says. */
+function* whatCameMeanwhile(world: World, process: Process, state: SagaState): Thread<Observation> {
+  const { books } = world;
+  const seen = afterWait(state, process.news);
+  if (seen.kind !== 'approval') return seen;
+  const standing = yield* inLedger(world, () => approvalStanding(books, refundOf(books, process.asked.id)));
+  return { kind: 'approval', standing };
+}
+
+function* sleep(process: Process, state: SagaState, ms: number): Thread {
   process.paused = true;
-  process.wokenBy = by;
-  if (!process.news[by]) yield ms;
-  process.wokenBy = null;
-  if (!heeds) return;
-  process.news.laneFreed = false;
-  process.news.hint = false;
+  process.asleepIn = state;
+  if (!isWoken(state, process.news)) {
+    checkSleep(state, process.heard);
+    yield ms;
+  }
+  process.asleepIn = null;
 }
 
 /** Some looks in the quiet and honest world have not brought it out of review: a person must. */
@@ -274,19 +361,10 @@ function waitsBehindReview(world: World, { asked }: Process, state: SagaState): 
   );
 }
 
-function closed(world: World, closing: Closing, status: 'succeeded' | 'failed'): Observation {
+function closed(world: World, refundId: string, closing: Closing): Observation {
   if (closing.kind === 'refused') return { kind: 'closingRefused' };
   world.act('wake', waking(world, closing.wakeRefundId), 0);
-  return { kind: 'closed', status };
-}
-
-function* waking(world: World, refundId: string | null): Thread {
-  yield world.random.upTo(SECOND_MS);
-  if (refundId !== null && !world.storms('wake-up lost', 0.1)) world.wakeLane(refundId);
-}
-
-function* detached(thread: Thread<unknown>): Thread {
-  for (let next = thread.next(); !next.done; next = thread.next()) yield next.value;
+  return { kind: 'closed', status: refundOf(world.books, refundId).status };
 }
 
 function* nothing(): Thread {

@@ -51,7 +51,7 @@ export class Provider {
     if (world.storms('provider unreachable', 0.08)) return this.notNow('provider_unavailable');
     if (world.storms('no balance', 0.04)) return this.notNow('insufficient_balance');
     if (world.storms('login refused', 0.02)) return this.notNow('authorization_required');
-    if (world.storms('call lost before the effect', 0.12)) return this.unknown();
+    if (world.storms('call lost before the effect', world.isUnreliable ? 0.4 : 0.12)) return this.unknown();
     const known = this.flavour.idempotent
       ? this.effects.find((effect) => effect.attempt === attempt)
       : undefined;
@@ -59,7 +59,7 @@ export class Provider {
     if (!known && attempt.amountMinor > this.roomMinor()) return declined(true);
     const effect = known ?? this.take(attempt, attempt.amountMinor);
     if (world.storms('declined after the effect', 0.03)) return declined(true);
-    if (world.storms('answer lost after the effect', 0.2)) return this.unknown();
+    if (world.storms('answer lost after the effect', world.isUnreliable ? 0.7 : 0.2)) return this.unknown();
     return this.answerTo(effect);
   }
 
@@ -130,11 +130,12 @@ export class Provider {
   private take(attempt: AttemptRow | null, amountMinor: number): Effect {
     const { world, flavour } = this;
     const { random } = world;
-    const late = attempt !== null && world.storms('effect after the quiet time', 0.01);
+    const late =
+      attempt !== null && world.storms('effect after the quiet time', world.isUnreliable ? 0.5 : 0.01);
     const listedAtMs =
       world.nowMs +
       (late
-        ? QUIET_MS * (1.5 + random.upTo(4))
+        ? QUIET_MS * (1.5 + random.upTo(world.isUnreliable ? 15 : 4))
         : world.storms('listed late', 0.3)
           ? random.upTo(LISTED_WITHIN * QUIET_MS)
           : 0);

@@ -3,16 +3,20 @@ import { absenceProven } from '../src/domain/absence.js';
 import { findRefund } from '../src/domain/matching.js';
 import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
 import { decide } from '../src/domain/saga.js';
-import { hasLane, isUsable, mayClaimAfter } from './ledger/attempts.js';
+import { judgeVote, missingApprovals } from '../src/domain/vote.js';
+import { isApprovalOver } from './ledger/approvals.js';
+import { hasLane, isUsable, mayClaim, mayClaimAfter } from './ledger/attempts.js';
 import type { AttemptRow, Books } from './ledger/books.js';
 import { isRejectionFinal } from './ledger/looks.js';
-import { isClosed, mayRelease, maySettle } from './ledger/settlement.js';
+import { giveBack, isClosed, isProcessToFail, mayEnd, mayRelease, maySettle } from './ledger/settlement.js';
 import { mayLowerExternal, othersOf } from './ledger/standing.js';
+import { isNews } from './news.js';
 
 export const REAL_RULES = {
   decide,
   findRefund,
   absenceProven,
+  mayClaim,
   mayClaimAfter,
   hasLane,
   isUsable,
@@ -20,9 +24,17 @@ export const REAL_RULES = {
   isClosed,
   maySettle,
   mayRelease,
+  isProcessToFail,
   mayLowerExternal,
   othersOf,
   isRejectionFinal,
+  judgeVote,
+  missingApprovals,
+  isApprovalOver,
+  mayEnd,
+  mayCancel: mayEnd,
+  giveBack,
+  isNews,
 };
 
 export type Rules = typeof REAL_RULES;

@@ -15,8 +15,9 @@ describe('a schedule', () => {
   });
 
   it('meets every fault, and every end, often enough to prove something', () => {
-    const { ends, faults } = playAll({ first: 1, count: 1_000, step: 1 });
+    const { ends, approvals, faults } = playAll({ first: 1, count: 1_000, step: 1 });
     for (const end of ENDS) expect([end, (ends[end] ?? 0) > 0]).toEqual([end, true]);
+    for (const end of ROUND_ENDS) expect([end, (approvals[end] ?? 0) > 0]).toEqual([end, true]);
     for (const fault of FAULTS) expect([fault, (faults[fault] ?? 0) > 0]).toEqual([fault, true]);
   });
 });
@@ -28,6 +29,19 @@ const ENDS = [
   'queued behind review',
   'failed: provider_declined',
   'failed: refund_window_expired',
+  'rejected',
+  'expired',
+  'canceled',
+];
+
+const ROUND_ENDS = [
+  'approved',
+  'rejected',
+  'canceled',
+  'expired by the policy',
+  'expired by the window',
+  'approved, a later round',
+  'rejected, a later round',
 ];
 
 const FAULTS = [
@@ -66,4 +80,20 @@ const FAULTS = [
   'claim: laneLost',
   'claim: unusableReading',
   'claim: earlierOpen',
+  'claim: refundClosed',
+  'told late',
+  'workflow task late',
+  'message: approves',
+  'message: rejects',
+  'message: repeated',
+  'message: self_approval_forbidden',
+  'message: already_final',
+  'message: approval_conflict',
+  'message: cancels',
+  'message: on its way',
+  'message: not_cancelable',
+  'message: extends',
+  'message: extension_beyond_window',
+  'resolution: resend',
+  'resolution: refused',
 ];

@@ -1,6 +1,17 @@
 /** One schedule: several refunds of one payment, and a scheduler that picks who moves next, until all is at rest. */
 import { checkEnd, checkEveryStep, hold } from './invariants.js';
-import { loseProcess, startProcess, wake, type Process } from './process.js';
+import type { Message } from './ledger/approval-standing.js';
+import type { Resend } from './ledger/resolution.js';
+import { operator, people } from './people.js';
+import {
+  isResolving,
+  loseProcess,
+  receive,
+  receiveResend,
+  startProcess,
+  wake,
+  type Process,
+} from './process.js';
 import { REAL_RULES, type Rules } from './rules.js';
 import { SECOND_MS } from './timings.js';
 import { World, type Actor } from './world.js';
@@ -12,6 +23,8 @@ export interface Played {
   /** How each refund ended. */
   readonly ends: readonly string[];
   readonly faults: Readonly<Record<string, number>>;
+  /** How each round of votes ended. */
+  readonly approvals: readonly string[];
   /** The promise that was broken; null: all were kept. */
   readonly broken: string | null;
   readonly moves: number;
@@ -24,15 +37,32 @@ export function play(seed: number, rules: Rules = REAL_RULES, trace: string[] | 
     startProcess(world, asked, world.random.upTo(world.random.pick([0.01, 60, 300, 600]) * SECOND_MS)),
   );
   world.actors.push(...processes);
+  const processOf = (refundId: string): Process => {
+    const process = processes.find(({ name }) => name === refundId);
+    if (!process) throw new Error(`no process ${refundId}`);
+    return process;
+  };
   world.hintAll = () => {
     for (const process of processes) wake(world, process, 'hint');
   };
   world.wakeLane = (refundId) => {
-    wake(
-      world,
-      processes.find(({ name }) => name === refundId),
-      'laneFreed',
-    );
+    wake(world, processOf(refundId), 'laneFreed');
+  };
+  world.callPeople = (refundId) => {
+    if (!world.books.approvalPolicy) return;
+    const process = processOf(refundId);
+    const say = (message: Message): void => {
+      receive(world, process, message);
+    };
+    world.act('people', people(world, refundId, say), 0);
+  };
+  world.callOperator = (refundId) => {
+    if (!world.books.approvalPolicy || !world.random.chance(world.isUnreliable ? 1 : 0.4)) return;
+    const process = processOf(refundId);
+    const say = (resend: Resend): void => {
+      receiveResend(world, process, resend);
+    };
+    world.act('operator', operator(world, refundId, say), 0);
   };
   world.restsInReview = (refundId) =>
     processes.some(({ name, atRest }) => name === refundId && atRest) &&
@@ -51,7 +81,13 @@ export function play(seed: number, rules: Rules = REAL_RULES, trace: string[] | 
     broken = error instanceof Error ? error.message : String(error);
     world.note('broken', broken);
   }
-  return { ends: processes.map((process) => endOf(world, process)), faults: world.faults, broken, moves };
+  return {
+    ends: processes.map((process) => endOf(world, process)),
+    approvals: world.books.refunds.flatMap(({ approval }) => approval?.ends ?? []),
+    faults: world.faults,
+    broken,
+    moves,
+  };
 }
 
 /** Who moves next: the first that is ready or, in the storm, any that will be soon, so that the others are late. */
@@ -73,7 +109,8 @@ function move(world: World, actor: Actor): void {
 }
 
 function loseAny(world: World, processes: readonly Process[]): void {
-  const running = processes.filter(({ atRest }) => !atRest);
+  // A run that resumes in review does not hear that another has it sent again by now.
+  const running = processes.filter((process) => !process.atRest && !isResolving(process));
   const lost = running[world.random.whole(running.length)];
   if (lost) loseProcess(world, lost);
 }

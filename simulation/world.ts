@@ -1,15 +1,17 @@
 /** All that one schedule is made of, drawn from its seed: conditions, clock, storm, ledger, provider, and who acts. */
+import type { Policy } from '../src/domain/policy.js';
 import type { SagaTerms } from '../src/domain/saga-state.js';
-import type { Books, RefundRow } from './ledger/books.js';
+import type { AskedRefund } from './ledger/admission.js';
+import type { Books } from './ledger/books.js';
+import { REQUESTER } from './people.js';
 import { Provider, type Effect, type Flavour } from './provider.js';
 import { Random } from './random.js';
 import type { Rules } from './rules.js';
-import { QUIET_MS, SECOND_MS } from './timings.js';
+import { QUIET_MS, SECOND_MS, SKEW_MS } from './timings.js';
 
 const MINUTE_MS = 60 * SECOND_MS;
+const DAY_MS = 24 * 60 * MINUTE_MS;
 const PAYMENT_MINOR = 1_000;
-/** Two workers' clocks, or one's before and after a jump, are at most twice this apart. */
-const SKEW_MS = 2 * SECOND_MS;
 
 /** Something that runs and may be interrupted wherever it yields: the milliseconds until it goes on. */
 export type Thread<Result = void> = Generator<number, Result, void>;
@@ -20,9 +22,6 @@ export interface Actor {
   readyAtMs: number;
 }
 
-/** What a refund asks for before there is one. */
-export type Asked = Pick<RefundRow, 'id' | 'amountMinor' | 'submitBeforeMs'>;
-
 export class World {
   nowMs = 0;
   readonly random: Random;
@@ -30,21 +29,31 @@ export class World {
   readonly books: Books;
   readonly provider: Provider;
   readonly flavour: Flavour;
-  readonly asked: readonly Asked[];
+  readonly asked: readonly AskedRefund[];
   readonly longestProcessingMs: number;
   /** Some providers' pages are cut more often than not. */
   readonly cutRate: number;
+  /** Some lose calls and answers, or carry them out late, so often that people are asked whether to send again. */
+  readonly isUnreliable: boolean;
   readonly actors: Actor[] = [];
   /** How often the bytes of each attempt left. */
   readonly sends = new Map<string, number>();
   /** Refunds that took an entry of others for theirs where no reading could tell better: a named residual. */
   readonly mistaken = new Set<string>();
+  /** When a refund that waits for votes was last seen to be open at the provider as well. */
+  readonly undecidedMs = new Map<string, number>();
   hintAll: () => void = () => undefined;
   wakeLane: (refundId: string) => void = () => undefined;
+  callPeople: (refundId: string) => void = () => undefined;
+  callOperator: (refundId: string) => void = () => undefined;
   restsInReview: (refundId: string | null) => boolean = () => false;
   private readonly calmFromMs: number;
   private readonly times: number;
   private lastPanelMs = 0;
+  private lastPersonMs = 0;
+  private nonces = 0;
+  /** From the window's last safe instant to its end. */
+  private readonly safetyMs: number;
   private readonly unknownReviewAfterMs: number;
 
   constructor(
@@ -62,6 +71,11 @@ export class World {
     this.cutRate = random.pick([0.05, 0.05, 0.05, 0.7]);
     this.flavour = drawFlavour(random);
     const { idempotent, partials, confirms } = this.flavour;
+    // Numbers of their own: a world in which nobody votes is what it would be without this.
+    const forPeople = new Random(-seed);
+    const approvalPolicy = forPeople.chance(0.35) ? drawPolicy(forPeople, this.times) : null;
+    this.isUnreliable = approvalPolicy !== null && forPeople.chance(0.4);
+    this.safetyMs = forPeople.pick([1, 2, 7]) * DAY_MS - forPeople.upTo(30 * MINUTE_MS) * this.times;
     this.books = {
       rules,
       capabilities: {
@@ -73,6 +87,7 @@ export class World {
         currencies: null,
         readsUnregistered: true,
       },
+      approvalPolicy,
       payment: {
         amountMinor: PAYMENT_MINOR,
         refundedMinor: 0,
@@ -85,6 +100,8 @@ export class World {
       attempts: [],
       waiters: new Map(),
       laneHolder: null,
+      messages: new Map(),
+      resolutions: new Map(),
       booked: new Set(),
     };
     this.provider = new Provider(this, this.flavour, random.upTo(20 * MINUTE_MS));
@@ -94,6 +111,7 @@ export class World {
       id: `rfd_${at + 1}`,
       amountMinor: random.chance(0.7) ? equalMinor : random.pick([100, 150, 250, 600]),
       submitBeforeMs,
+      requestedBy: REQUESTER,
     }));
     const panels = random.chance(0.35) ? 1 + random.whole(2) : 0;
     for (let panel = 0; panel < panels; panel += 1) {
@@ -103,8 +121,9 @@ export class World {
     }
   }
 
-  termsFor({ amountMinor, submitBeforeMs }: Asked): SagaTerms {
-    const { idempotentSubmit } = this.books.capabilities;
+  termsFor({ amountMinor, submitBeforeMs }: AskedRefund): SagaTerms {
+    const { capabilities, approvalPolicy: policy } = this.books;
+    const { idempotentSubmit } = capabilities;
     return {
       provider: 'acme',
       paymentId: 'pay_1',
@@ -112,7 +131,7 @@ export class World {
       currency: 'BRL',
       needsLane: !idempotentSubmit,
       idempotentSubmit,
-      deadlineMs: submitBeforeMs,
+      deadlineMs: submitBeforeMs === null ? null : submitBeforeMs + (policy ? this.safetyMs : 0),
       submitBeforeMs,
       quietMs: QUIET_MS,
       pollMs: 3 * SECOND_MS,
@@ -122,6 +141,9 @@ export class World {
       providerUnavailableWaitMs: 15 * MINUTE_MS * this.times,
       processingReviewAfterMs: 14 * MINUTE_MS * this.times,
       unknownReviewAfterMs: this.unknownReviewAfterMs,
+      ...(policy && {
+        reminders: { everyMs: policy.remindEveryMs, escalateAfterMs: policy.escalateAfterMs },
+      }),
     };
   }
 
@@ -166,8 +188,17 @@ export class World {
   lastChangeMs(): number {
     return this.provider.effects.reduce(
       (lastMs, { endsAtMs }) => Math.max(lastMs, endsAtMs),
-      Math.max(this.calmFromMs, this.lastPanelMs),
+      Math.max(this.calmFromMs, this.lastPanelMs, this.lastPersonMs),
     );
+  }
+
+  /** Somebody may yet say something, until then. */
+  expectPeopleUntil(untilMs: number): void {
+    this.lastPersonMs = Math.max(this.lastPersonMs, untilMs);
+  }
+
+  nonce(): string {
+    return `nonce_${(this.nonces += 1)}`;
   }
 
   note(who: string, what: unknown): void {
@@ -191,6 +222,23 @@ export class World {
       this.hintAll();
     }
   }
+}
+
+function drawPolicy(random: Random, times: number): Policy['approval'] {
+  const expiresAfterMs = random.pick([2, 10, 40]) * MINUTE_MS * times;
+  return {
+    rules: random.pick([
+      [{ when: {}, approvals: 1 }],
+      [{ when: {}, approvals: 2 }],
+      [
+        { when: { amountGteMinor: 300 }, approvals: 1 },
+        { when: { amountGteMinor: 600 }, approvals: 2 },
+      ],
+    ]),
+    expiresAfterMs,
+    remindEveryMs: expiresAfterMs * (0.1 + random.upTo(0.5)),
+    escalateAfterMs: random.upTo(1.2) * expiresAfterMs,
+  };
 }
 
 function drawFlavour(random: Random): Flavour {

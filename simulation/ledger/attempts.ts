@@ -35,7 +35,7 @@ export function claimAttempt(books: Books, claim: Claim): ClaimOutcome {
   const attempts = attemptsOf(books, claim.refundId);
   const existing = attempts.find(({ number }) => number === claim.number);
   if (existing) return { kind: 'exists', attempt: existing };
-  if (refund.status !== 'pending') return { kind: 'refundClosed' };
+  if (!rules.mayClaim(refund)) return { kind: 'refundClosed' };
   if (claim.number !== refund.attempt + 1) return { kind: 'earlierOpen' };
 
   const standing = standingOf(books);
@@ -65,6 +65,11 @@ export function noteRepeat(
   attempt.sends += 1;
   attempt.sendByMs = repeat.sendByMs;
   return true;
+}
+
+/** Neither what waits for votes nor what has ended. */
+export function mayClaim({ status }: RefundRow): boolean {
+  return status === 'pending';
 }
 
 export function mayClaimAfter(attempts: readonly AttemptRow[]): boolean {
@@ -111,6 +116,11 @@ function reopenEarlier(
     return 'open';
   }
   return 'none';
+}
+
+/** Whether an attempt is open, or has landed, so that ending the refund would not be the truth. */
+export function mayHaveMovedMoney({ conclusion }: Pick<AttemptRow, 'conclusion'>): boolean {
+  return conclusion === null || conclusion === 'landed' || conclusion === 'other_amount';
 }
 
 export function reopenAttempt(attempt: AttemptRow): void {

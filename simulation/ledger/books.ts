@@ -3,8 +3,11 @@
  * src/ledger rule by rule; a function is a transaction, because nothing runs in between.
  */
 import type { AbsentRead } from '../../src/domain/absence.js';
+import type { Policy } from '../../src/domain/policy.js';
 import { mayFollow, type FailureReason, type RefundStatus } from '../../src/domain/refund.js';
 import type { PaymentSnapshot, ProviderCapabilities, SubmitOutcome } from '../../src/domain/provider.js';
+import type { Reminder } from '../../src/domain/saga-state.js';
+import type { Vote } from '../../src/domain/vote.js';
 import type { Effect } from '../provider.js';
 import type { Rules } from '../rules.js';
 
@@ -25,6 +28,9 @@ export interface RefundRow {
   readonly amountMinor: number;
   readonly submitBeforeMs: number | null;
   readonly createdAtMs: number;
+  readonly requestedBy: string;
+  /** One more with every change. */
+  version: number;
   status: RefundStatus;
   money: 'reserved' | 'refunded' | 'released';
   attempt: number;
@@ -32,7 +38,25 @@ export interface RefundRow {
   /** Null outside review. */
   reviewEndsBy: 'provider' | 'person' | null;
   failureReason: FailureReason | null;
+  /** Null: nobody need agree. */
+  readonly approval: ApprovalRow | null;
+  readonly told: Reminder[];
 }
+
+/** The present round, and the votes of all. */
+export interface ApprovalRow {
+  readonly required: number;
+  round: number;
+  openedBy: string;
+  contentHash: string;
+  requestedAtMs: number;
+  expiresAtMs: number;
+  readonly votes: VoteRow[];
+  /** How its rounds ended. */
+  readonly ends: string[];
+}
+
+export type VoteRow = Vote & { readonly round: number };
 
 export interface AttemptRow {
   readonly refundId: string;
@@ -54,14 +78,25 @@ export interface AttemptRow {
 export interface Books {
   readonly rules: Rules;
   readonly capabilities: ProviderCapabilities;
+  /** Null: nobody votes. */
+  readonly approvalPolicy: Policy['approval'] | null;
   readonly payment: PaymentRow;
   readonly refunds: RefundRow[];
   /** Ordered by refund, then number. */
   readonly attempts: AttemptRow[];
   readonly waiters: Map<string, number>;
   laneHolder: string | null;
+  /** What became of each message that was handled, by its nonce. */
+  readonly messages: Map<string, Outcome>;
+  /** The last attempt before each resend that was carried out, by the decision's id; null: it was refused. */
+  readonly resolutions: Map<string, number | null>;
   /** The readings that were believed and booked, for the invariants. */
   readonly booked: Set<Effect>;
+}
+
+export interface Outcome {
+  readonly verdict: string;
+  readonly wakeRefundId: string | null;
 }
 
 export function refundOf(books: Books, refundId: string): RefundRow {
@@ -87,8 +122,19 @@ export function keyOf({ refundId, number }: { refundId: string; number: number }
 
 export function transition(refund: RefundRow, status: RefundStatus): void {
   if (!mayFollow(refund.status, status)) throw new Error(`a ${refund.status} refund can't become ${status}`);
+  const { approval } = refund;
+  if (approval && refund.status === 'requires_approval' && status !== 'requires_approval') {
+    approval.ends.push(endOfRound(refund, approval, status));
+  }
   refund.status = status;
+  refund.version += 1;
   if (status !== 'review') refund.reviewEndsBy = null;
+}
+
+function endOfRound({ submitBeforeMs }: RefundRow, approval: ApprovalRow, status: RefundStatus): string {
+  const by = approval.expiresAtMs === submitBeforeMs ? 'window' : 'policy';
+  const end = status === 'pending' ? 'approved' : status === 'expired' ? `expired by the ${by}` : status;
+  return approval.round === 1 ? end : `${end}, a later round`;
 }
 
 export function review(refund: RefundRow, why: string, endsBy: 'provider' | 'person'): void {

@@ -58,18 +58,22 @@ function lastWord(books: Books, refundId: string): Wanted {
 
 /** Finds the attempt in a reading and keeps what that says. */
 export function recordLook(books: Books, look: Look): LookResult {
-  const wanted = attemptToLookFor(books, look.refundId);
-  if ('known' in wanted) return wanted.known;
-  const { attempt } = wanted;
   const awaitsPerson = refundOf(books, look.refundId).reviewEndsBy === 'person';
-  const result = judge(books, attempt, look);
+  const result = lookWithin(books, look);
   return awaitsPerson && DECIDING.has(result.kind) ? { kind: 'awaitsPerson' } : result;
 }
 
 const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected', 'notSent', 'otherAmount']);
 
-function judge(books: Books, attempt: AttemptRow, look: Look): LookResult {
-  const match = books.rules.findRefund(
+/** The same inside a step that decides more. */
+export function lookWithin(books: Books, look: Look): LookResult {
+  const wanted = lastWord(books, look.refundId);
+  return 'known' in wanted ? wanted.known : judge(books, wanted.attempt, look);
+}
+
+/** What a reading says of one attempt, with nothing stored. */
+export function matchOf(books: Books, attempt: AttemptRow, reading: Reading): Match {
+  return books.rules.findRefund(
     {
       amountMinor: attempt.amountMinor,
       before: attempt.snapshot,
@@ -77,9 +81,13 @@ function judge(books: Books, attempt: AttemptRow, look: Look): LookResult {
       accepted: attempt.answer?.kind === 'accepted',
       onlyOneRefund: books.capabilities.partials !== 'many',
     },
-    look.reading,
-    books.rules.othersOf(attempt, standingOf(books), look.reading),
+    reading,
+    books.rules.othersOf(attempt, standingOf(books), reading),
   );
+}
+
+function judge(books: Books, attempt: AttemptRow, look: Look): LookResult {
+  const match = matchOf(books, attempt, look.reading);
   const isAsked =
     refundOf(books, attempt.refundId).reviewEndsBy === 'person' && attempt.conclusion === 'absent';
   if (isAsked && match.kind === 'found' && match.matchedBy !== 'id') {
