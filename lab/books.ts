@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { isOpen, REFUND_STATUSES } from '../src/domain/refund.js';
 import type { SimulatedCall, SimulatedPayment, SimulatedRefund } from '../simulators/book.js';
-import type { PaymentStory, RefundStory } from './comparison.js';
-import { retried } from './retries.js';
 import type { Control } from './control.js';
+import { retried } from './retries.js';
 import { WRITTEN_OFF_AFTER_MS } from './site.js';
+import type { PaymentStory, RefundStory, VoteStory } from './stories.js';
 import type { StoredEvent } from './trail.js';
 
 /** Both sides' books, read once, payment by payment as the ledger knows them. */
@@ -37,9 +37,9 @@ export async function readBooks(databaseUrl: string, control: Control): Promise<
   });
 }
 
-/** In the order of each trail. */
+/** As they were written: a payment's in their order, since all hold its lock. */
 export async function readTrail(databaseUrl: string): Promise<StoredEvent[]> {
-  const { rows } = await query<StoredEvent>(databaseUrl, 'SELECT * FROM refund_events ORDER BY sequence');
+  const { rows } = await query<StoredEvent>(databaseUrl, 'SELECT * FROM refund_events ORDER BY id');
   return rows.map(({ payment_id, refund_id, sequence, type, origin, actor, ...rest }) => {
     const { reason, request_id, occurred_at, data, previous_hash, hash } = rest;
     const subject = { payment_id, refund_id, sequence, type, origin, actor };
@@ -51,6 +51,18 @@ export async function openRefundIds(databaseUrl: string): Promise<string[]> {
   const open = REFUND_STATUSES.filter(isOpen).map((status) => `'${status}'`);
   const sql = `SELECT id FROM refunds WHERE status IN (${open.join(', ')})`;
   return (await query<{ id: string }>(databaseUrl, sql)).rows.map(({ id }) => id);
+}
+
+export async function readVotes(databaseUrl: string): Promise<readonly VoteStory[]> {
+  const sql =
+    'SELECT refund_id AS "refundId", actor, decision, content_hash AS "contentHash" FROM votes ORDER BY voted_at';
+  return (await query<VoteStory>(databaseUrl, sql)).rows;
+}
+
+/** Of refunds that wait for votes, and whose time is not over. */
+export async function awaitedApprovals(databaseUrl: string): Promise<number> {
+  const sql = `SELECT id FROM refunds WHERE status = 'requires_approval' AND approval_expires_at > now()`;
+  return (await query(databaseUrl, sql)).rows.length;
 }
 
 interface PaymentRow {
@@ -73,6 +85,7 @@ interface RefundRow {
   readonly provider_refund_id: string | null;
   readonly attempts: readonly (string | null)[] | null;
   readonly resolved: RefundStory['resolved'];
+  readonly approval: RefundStory['approval'];
 }
 
 const REFUNDS = `
@@ -80,7 +93,9 @@ const REFUNDS = `
     provider_refund_id,
     (SELECT json_agg(conclusion ORDER BY number) FROM provider_attempts WHERE refund_id = refunds.id) AS attempts,
     (SELECT data ->> 'outcome' FROM refund_events WHERE refund_id = refunds.id AND type = 'review_resolved'
-      ORDER BY sequence DESC LIMIT 1) AS resolved
+      ORDER BY sequence DESC LIMIT 1) AS resolved,
+    CASE WHEN approval_round > 0 THEN
+      json_build_object('state', approval_state, 'isOver', approval_expires_at <= now()) END AS approval
   FROM refunds`;
 
 async function readLedger(databaseUrl: string) {
@@ -117,6 +132,7 @@ function storyOf(row: RefundRow): RefundStory {
     providerRefundId: row.provider_refund_id,
     attempts: row.attempts ?? [],
     resolved: row.resolved,
+    approval: row.approval,
   };
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Told } from './comparison.js';
+import type { Told } from './stories.js';
 
 export interface Answer {
   readonly status: number;
@@ -16,12 +16,19 @@ export interface Client {
 export interface Asking {
   readonly body?: object;
   readonly key?: string;
+  /** The first answer is lost: nobody waits for it any longer than so. */
+  readonly hangUpAfterMs?: number;
 }
 
 export function clientOf(origins: readonly string[], apiKey: string, giveUpAtMs: () => number): Client {
   let unanswered = 0;
   let turn = 0;
-  const ask = async (method: string, path: string, { body, key }: Asking): Promise<Answer | null> => {
+  const ask = async (
+    method: string,
+    path: string,
+    { body, key }: Asking,
+    withinMs: number,
+  ): Promise<Answer | null> => {
     turn += 1;
     try {
       const response = await fetch((origins[turn % origins.length] ?? '') + path, {
@@ -32,7 +39,7 @@ export function clientOf(origins: readonly string[], apiKey: string, giveUpAtMs:
           ...(key === undefined ? {} : { 'idempotency-key': key }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+        signal: AbortSignal.timeout(withinMs),
       });
       return { status: response.status, body: (await response.json()) as Answer['body'] };
     } catch {
@@ -41,8 +48,10 @@ export function clientOf(origins: readonly string[], apiKey: string, giveUpAtMs:
   };
   return {
     insist: async (method, path, more = {}) => {
+      let withinMs = more.hangUpAfterMs ?? ANSWER_WITHIN_MS;
       for (;;) {
-        const answer = await ask(method, path, more);
+        const answer = await ask(method, path, more, withinMs);
+        withinMs = ANSWER_WITHIN_MS;
         if (answer !== null && !meansRepeat(answer, more)) return answer;
         unanswered += 1;
         if (Date.now() > giveUpAtMs()) return null;

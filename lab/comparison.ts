@@ -3,105 +3,16 @@
  * than the last effect. Pure: what is read where is in books.ts. A refund may be open in the end only for a reason that
  * the provider's own book shows.
  */
-import { isOpen, type RefundStatus } from '../src/domain/refund.js';
-
-export interface PaymentStory {
-  readonly id: string;
-  readonly provider: string;
-  readonly amountMinor: number;
-  readonly ledger: {
-    readonly refundedMinor: number;
-    readonly reservedMinor: number;
-    readonly externalMinor: number;
-  };
-  readonly refunds: readonly RefundStory[];
-  /** The provider's own book, what it hides from readers included. */
-  readonly shown: readonly ShownRefund[];
-  /** Faults that struck its calls: bare names for submits (`too_late_effect`: past the quiet time), `read stale_read`. */
-  readonly struck: readonly string[];
-}
-
-export interface RefundStory {
-  readonly id: string;
-  readonly amountMinor: number;
-  readonly status: RefundStatus;
-  /** Of a pending, failed or reviewed one. */
-  readonly reason: string | null;
-  readonly money: 'reserved' | 'refunded' | 'released';
-  readonly providerRefundId: string | null;
-  /** How each attempt ended; null: it is open. */
-  readonly attempts: readonly (string | null)[];
-  /** What a person decided last; null: nobody did. */
-  readonly resolved: Decision['outcome'] | null;
-}
-
-export interface ShownRefund {
-  readonly id: string;
-  readonly amountMinor: number;
-  readonly status: 'pending' | 'succeeded' | 'rejected' | 'unclear';
-  readonly origin: 'api' | 'panel';
-  /** It was done, and is shown to nobody any more. */
-  readonly hidden: boolean;
-  readonly fates: readonly string[];
-}
-
-/** The service stopped a provider by itself. */
-export interface Trip {
-  readonly provider: string;
-  readonly by: string;
-  readonly why: string;
-}
-
-/** What a person decided about a review. */
-export interface Decision {
-  readonly refundId: string;
-  readonly outcome: 'succeeded' | 'failed' | 'resend';
-  /** The service's own words; empty: carried out. */
-  readonly refusal: string;
-}
-
-/** What a client asked for under one key, and what it was told each time. */
-export interface AskStory {
-  readonly key: string;
-  readonly paymentId: string;
-  readonly amountMinor: number;
-  readonly answers: readonly Told[];
-}
-
-export interface Told {
-  readonly status: number;
-  /** Of a 202. */
-  readonly refundId: string | null;
-  /** Of a problem. */
-  readonly code: string | null;
-}
-
-export type DiscrepancyKind =
-  | 'double_landing'
-  | 'money_without_refund'
-  | 'succeeded_without_money'
-  | 'failed_with_money'
-  | 'failed_without_reason'
-  | 'wrong_amount'
-  | 'wrong_sum'
-  | 'stuck'
-  | 'review_without_reason'
-  | 'lost_refund'
-  | 'refused_without_reason'
-  | 'two_answers'
-  | 'unanswered'
-  | 'server_error'
-  | 'stopped_without_reason'
-  | 'decision_lost'
-  | 'died'
-  | 'broken_trail';
-
-export interface Discrepancy {
-  readonly kind: DiscrepancyKind;
-  /** The payment, refund or key. */
-  readonly subject: string;
-  readonly detail: string;
-}
+import { isOpen } from '../src/domain/refund.js';
+import type {
+  AskStory,
+  Decision,
+  Discrepancy,
+  DiscrepancyKind,
+  PaymentStory,
+  RefundStory,
+  Trip,
+} from './stories.js';
 
 export function comparePayment(story: PaymentStory): Discrepancy[] {
   return [
@@ -113,6 +24,7 @@ export function comparePayment(story: PaymentStory): Discrepancy[] {
 
 /** Open, and nobody but us keeps it open: what the lab waits for after the storm. */
 export function isDecidable(story: PaymentStory, refund: RefundStory): boolean {
+  if (refund.status === 'requires_approval') return refund.approval?.isOver !== false;
   return isOpen(refund.status) && whyOpen(story, refund) === null;
 }
 
@@ -228,6 +140,7 @@ function judge(story: PaymentStory, refund: RefundStory): Discrepancy[] {
   ];
   switch (refund.status) {
     case 'requires_approval':
+      return isDecidable(story, refund) ? say('waits_past_end', 'the time for votes is over') : [];
     case 'pending':
       return whyOpen(story, refund) === null
         ? say('stuck', 'nothing that the provider shows keeps it open')
@@ -257,7 +170,14 @@ function judge(story: PaymentStory, refund: RefundStory): Discrepancy[] {
     case 'rejected':
     case 'expired':
     case 'canceled':
-      return say('failed_without_reason', 'nobody asked for this end');
+      return [
+        ...(refund.money === 'released'
+          ? []
+          : say('reservation_kept', `its amount is still ${refund.money}`)),
+        ...(refund.attempts.some((conclusion) => conclusion === null || conclusion === 'landed')
+          ? say('failed_with_money', 'it was sent, and has ended all the same')
+          : []),
+      ];
     case 'reversed':
       return story.shown.some(
         ({ status, fates, amountMinor }) =>
@@ -302,6 +222,8 @@ function mayFail(story: PaymentStory, { reason, resolved }: RefundStory): boolea
   if (resolved === 'failed') return true;
   if (story.struck.some((name) => REFUSALS.includes(name))) return true;
   if (story.shown.some(({ status }) => status === 'rejected')) return true;
+  // What was done, and is shown to nobody, leaves no room for the resend.
+  if (reason === 'provider_declined' && story.shown.some(({ hidden }) => hidden)) return true;
   // Money that left without us, or in another amount, can leave too little for what was asked before.
   return story.ledger.externalMinor > 0 && reason !== 'refund_window_expired';
 }
@@ -317,7 +239,7 @@ export function compareTrips(trips: readonly Trip[], stories: readonly PaymentSt
   });
 }
 
-/** What was decided holds; a resend, in calm, succeeds. */
+/** What was decided holds; a resend, in calm, succeeds, where people agree to it. */
 export function compareDecisions(
   decisions: readonly Decision[],
   stories: readonly PaymentStory[],
@@ -325,11 +247,15 @@ export function compareDecisions(
   return decisions.flatMap(({ refundId, outcome, refusal }) => {
     const story = stories.find(({ refunds }) => refunds.some(({ id }) => id === refundId));
     const refund = story?.refunds.find(({ id }) => id === refundId);
-    const wanted = outcome === 'resend' ? 'succeeded' : outcome;
+    const wanted = outcome === 'resend' ? sentAgain(refund) : outcome;
     if (story && refusal === '' && refund?.status === wanted) return [];
     const detail = `${outcome} ${refusal}; ${story ? `${describe(story.refunds)}; ${context(story)}` : 'gone'}`;
     return [{ kind: 'decision_lost', subject: refundId, detail }];
   });
+}
+
+function sentAgain(refund: RefundStory | undefined): 'succeeded' | 'rejected' {
+  return refund?.approval?.state === 'rejected' ? 'rejected' : 'succeeded';
 }
 
 export interface Told202 {

@@ -1,23 +1,16 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { readBooks, readTrail } from './books.js';
+import { compareApprovals, type ApprovalBooks } from './approval-comparison.js';
+import { coursesOf } from './approval-course.js';
+import { awaitedApprovals, readBooks, readTrail, readVotes } from './books.js';
 import { clientOf, toldBy } from './client.js';
-import {
-  compareAnswers,
-  compareDecisions,
-  comparePayment,
-  compareTrips,
-  isDecidable,
-  type AskStory,
-  type Decision,
-  type Discrepancy,
-  type PaymentStory,
-  type Trip,
-} from './comparison.js';
+import { compareAnswers, compareDecisions, comparePayment, compareTrips, isDecidable } from './comparison.js';
 import { controlAt, type Control } from './control.js';
 import { diceOf, type Dice } from './dice.js';
 import { operatorOf } from './operator.js';
+import { peopleOf } from './people.js';
 import { retried } from './retries.js';
 import { untilAllReady, type Site } from './site.js';
+import type { AskStory, Decision, Discrepancy, PaymentStory, Trip } from './stories.js';
 import { runStorm, type Scene, type StormOptions, type StormReport } from './storm.js';
 import { checkTrails } from './trail.js';
 
@@ -28,6 +21,7 @@ export interface LabReport {
   readonly recoveryMs: number | null;
   readonly trips: readonly Trip[];
   readonly decisions: readonly Decision[];
+  readonly approvals: ApprovalBooks & { readonly repeats: number };
   readonly discrepancies: readonly Discrepancy[];
 }
 
@@ -40,7 +34,8 @@ export async function runLab(
   const dice = diceOf(options.seed);
   const control = controlAt(site.controlOrigin);
   const operator = operatorOf(site);
-  const scene = { site, control, operator, say };
+  const people = peopleOf(site);
+  const scene = { site, control, operator, people, say };
   const storm = await runStorm(scene, dice, options);
   say('The storm is over: everything is started again, and no fault is left');
   await site.heal();
@@ -51,8 +46,18 @@ export async function runLab(
   const recoveryMs = await recover(scene, restartedAtMs);
   // A key that was never answered may be admitted only now.
   const asks = await askAgain(site, storm.asks);
-  const decisions = await clearUp(scene, dice);
-  const stories = await readBooks(site.databaseUrl, control);
+  await untilNobodyIsAwaited(site);
+  // Where the backlog never goes, it would be waited for again and again.
+  const decisions = recoveryMs === null ? [] : await clearUp(scene, dice);
+  const [stories, trail, votes] = await Promise.all([
+    readBooks(site.databaseUrl, control),
+    readTrail(site.databaseUrl),
+    readVotes(site.databaseUrl),
+  ]);
+  const approvals = {
+    ...{ courses: coursesOf(trail), votes, messages: people.messages },
+    repeats: people.repeats(),
+  };
   const { trips } = operator;
   return {
     storm,
@@ -60,12 +65,14 @@ export async function runLab(
     recoveryMs,
     trips,
     decisions,
+    approvals,
     discrepancies: [
       ...stories.flatMap((story) => comparePayment(story)),
       ...compareTrips(trips, stories),
       ...compareDecisions(decisions, stories),
       ...compareAnswers(asks, refundsOf(stories), touched(stories, storm)),
-      ...checkTrails(await readTrail(site.databaseUrl)),
+      ...compareApprovals(approvals),
+      ...checkTrails(trail),
       ...strange(storm),
       ...site.deaths.map((detail): Discrepancy => ({ kind: 'died', subject: 'a process', detail })),
     ],
@@ -74,17 +81,28 @@ export async function runLab(
 
 /** Reconciles, has reviews ended by a person, and reconciles again: what a person answered is not asked once more. */
 async function clearUp(scene: Scene, dice: Dice): Promise<readonly Decision[]> {
-  const { site, control, operator } = scene;
+  const { site, control, operator, people } = scene;
   await recover(scene, Date.now());
   await untilNothingIsDue(control);
   await operator.reconcile();
   await recover(scene, Date.now());
   const stories = await readBooks(site.databaseUrl, control);
   const decisions = await operator.resolveSome(stories, dice.forkFor('decisions'));
+  for (const [at, { refundId, outcome }] of decisions.entries()) {
+    if (outcome === 'resend') await people.voteAgain(refundId, dice.forkFor(`resend ${at}`));
+  }
   await recover(scene, Date.now());
   await operator.reconcile();
   await recover(scene, Date.now());
   return decisions;
+}
+
+/** What people are not asked for any more, and have left undecided, has come to its end. */
+async function untilNobodyIsAwaited(site: Site): Promise<void> {
+  await retried(async () => {
+    const awaited = await awaitedApprovals(site.databaseUrl);
+    if (awaited > 0) throw new Error(`${awaited} approvals never came to their end`);
+  }, RECOVERY_MS_MAX);
 }
 
 /** What the simulators still have in mind has happened. */
@@ -105,6 +123,7 @@ const LATE_BY_MS = 500;
 const RECOVERY_MS_MAX = 90_000;
 const LOOK_EVERY_MS = 500;
 const PROGRESS_EVERY_LOOKS = 10;
+const NAMED_MAX = 3;
 const REPEATS_AT_ONCE = 20;
 
 /** What a provider never confirms is ended by hand, as a provider might at last; a few stay as they are. */
@@ -123,7 +142,10 @@ async function recover({ site, control, operator, say }: Scene, sinceMs: number)
     const stories = await readBooks(site.databaseUrl, control);
     const open = stories.flatMap((story) => story.refunds.filter((refund) => isDecidable(story, refund)));
     if (open.length === 0) return Date.now() - sinceMs;
-    if (look % PROGRESS_EVERY_LOOKS === 0) say(`${open.length} refunds are still open`);
+    if (look % PROGRESS_EVERY_LOOKS === 0) {
+      const some = open.slice(0, NAMED_MAX).map(({ id, status }) => `${id} ${status}`);
+      say(`${open.length} refunds are still open: ${some.join(', ')}`);
+    }
     if (Date.now() - sinceMs > RECOVERY_MS_MAX) return null;
     await pause(LOOK_EVERY_MS);
   }

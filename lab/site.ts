@@ -29,8 +29,13 @@ export interface Site {
   readonly controlOrigin: string;
   readonly databaseUrl: string;
   readonly temporalAddress: string;
-  /** API keys of two people. */
-  readonly keys: { readonly requester: string; readonly operator: string };
+  /** API keys. The requester may vote as well, though on nothing that was asked for with this key. */
+  readonly keys: {
+    readonly requester: string;
+    readonly operator: string;
+    /** By actor. */
+    readonly approvers: Readonly<Record<string, string>>;
+  };
   /** postgres, temporal, simulators, api-1 …, worker-1 … */
   readonly names: readonly string[];
   /** Processes of the service that ended though nobody killed them, with their last words; each was started again. */
@@ -63,6 +68,16 @@ export const QUICK_SETTINGS = {
 export const WRITTEN_OFF_AFTER_MS =
   2 * Number(QUICK_SETTINGS.PROVIDER_TIMEOUT_MS) + Number(QUICK_SETTINGS.PROVIDER_QUIET_MS);
 
+export const REQUESTER = 'rita';
+export const OPERATOR = 'otto';
+export const APPROVERS = ['ana', 'bia', 'caio'] as const;
+
+/** By these about a third of the storm's refunds need votes. */
+export const APPROVALS_BY_TOTAL = [
+  { totalMinor: 30_000, approvals: 1 },
+  { totalMinor: 60_000, approvals: 2 },
+] as const;
+
 export async function startSite(options: SiteOptions): Promise<Site> {
   mkdirSync(options.dataDir, { recursive: true });
   const seats = new Map<string, Seat>();
@@ -85,12 +100,15 @@ export async function startSite(options: SiteOptions): Promise<Site> {
         seats.set(`${role}-${number}`, serviceSeat(options, role, number, await quietPort(), serviceEnv));
       }
     }
-    const [requester, operator] = await Promise.all([
-      newKey(options, serviceEnv, 'rita', 'requester'),
-      newKey(options, serviceEnv, 'otto', 'operator'),
+    const [requester, operator, approvers] = await Promise.all([
+      newKey(options, serviceEnv, REQUESTER, 'requester', 'approver'),
+      newKey(options, serviceEnv, OPERATOR, 'operator'),
+      Promise.all(
+        APPROVERS.map(async (name) => [name, await newKey(options, serviceEnv, name, 'approver')] as const),
+      ),
       site.heal(),
     ]);
-    Object.assign(site.keys, { requester, operator });
+    Object.assign(site.keys, { requester, operator, approvers: Object.fromEntries(approvers) });
     simulators.tellTarget(site.apiOrigins[0] ?? null);
     return site;
   } catch (error) {
@@ -137,7 +155,7 @@ function siteOf(options: SiteOptions, seats: Map<string, Seat>): Site {
     get temporalAddress() {
       return seatOf('temporal').address;
     },
-    keys: { requester: '', operator: '' },
+    keys: { requester: '', operator: '', approvers: {} },
     get names() {
       return [...seats.keys()];
     },
@@ -217,16 +235,20 @@ function isService(name: string): boolean {
   return /^(api|worker|simulators)/.test(name);
 }
 
-function newKey(options: SiteOptions, env: NodeJS.ProcessEnv, actor: string, role: string): Promise<string> {
-  const args = ['create', '--actor', actor, '--role', role];
-  return runNode({ ...program(options, 'key'), name: `key-${role}`, args, env });
+function newKey(
+  options: SiteOptions,
+  env: NodeJS.ProcessEnv,
+  actor: string,
+  ...roles: readonly string[]
+): Promise<string> {
+  const args = ['create', '--actor', actor, ...roles.flatMap((role) => ['--role', role])];
+  return runNode({ ...program(options, 'key'), name: `key-${actor}`, args, env });
 }
 
 /** All that the service gets: settings of the shell that started us must not reach it. */
 function settingsOf({ dataDir, settings }: SiteOptions): Record<string, string> {
   const policyFile = join(dataDir, 'policy.json');
-  // What a provider never confirms shall be seen in review while somebody still looks.
-  writeFileSync(policyFile, JSON.stringify({ provider_processing: { review_after: 'PT20S' } }));
+  writeFileSync(policyFile, JSON.stringify(QUICK_POLICY));
   const keyRing = (): string => `lab:${randomBytes(32).toString('base64')}`;
   return {
     ...QUICK_SETTINGS,
@@ -240,6 +262,18 @@ function settingsOf({ dataDir, settings }: SiteOptions): Record<string, string> 
     ...settings,
   };
 }
+
+/** What people never end, and providers never confirm, is over while somebody still looks. */
+const QUICK_POLICY = {
+  approval: {
+    rules: APPROVALS_BY_TOTAL.map(({ totalMinor, approvals }) => ({
+      when: { amount_gte: totalMinor },
+      approvals,
+    })),
+    ...{ expires_after: 'PT20S', remind_every: 'PT5S', escalate_after: 'PT8S' },
+  },
+  provider_processing: { review_after: 'PT20S' },
+};
 
 function childrenOf(pid: number): number[] {
   try {

@@ -3,12 +3,13 @@ import type { SimulatedProvider } from '../simulators/book.js';
 import type { Fault } from '../simulators/faults.js';
 import type { CreatedPayment } from '../simulators/start.js';
 import { clientOf, toldBy, type Answer, type Client } from './client.js';
-import type { AskStory, Told } from './comparison.js';
+import type { AskStory, Told } from './stories.js';
 import type { Control } from './control.js';
 import type { Dice } from './dice.js';
 import { disturb } from './disturbances.js';
 import { loseWorkflows, type Losses } from './losses.js';
 import type { Operator } from './operator.js';
+import type { People } from './people.js';
 import type { Site } from './site.js';
 import { troubleForRead, troubleForSubmit, troubleForToken, WITH_TOKENS } from './troubles.js';
 
@@ -24,6 +25,7 @@ export interface Scene {
   readonly site: Site;
   readonly control: Control;
   readonly operator: Operator;
+  readonly people: People;
   readonly say: (line: string) => void;
 }
 
@@ -45,13 +47,14 @@ export interface StormReport {
 
 /** Refunds in every shape, while providers and processes fail. What it does is the seed's; what comes of it is not. */
 export async function runStorm(scene: Scene, dice: Dice, options: StormOptions): Promise<StormReport> {
-  const { site, control, operator, say } = scene;
+  const { site, control, operator, people, say } = scene;
   const startedAtMs = Date.now();
   const plans = planPayments(dice.forkFor('plans'), options.refunds);
   const calmAtMs = startedAtMs + options.refunds * PACE_MS;
   const storm: Storm = {
     site,
     control,
+    people,
     client: clientOf(site.apiOrigins, site.keys.requester, () => calmAtMs + GIVE_UP_AFTER_MS),
     asks: [],
     touched: new Set(),
@@ -105,6 +108,7 @@ const PROGRESS_EVERY_MS = 5_000;
 interface Storm {
   readonly site: Site;
   readonly control: Control;
+  readonly people: People;
   readonly client: Client;
   readonly asks: AskStory[];
   readonly touched: Set<string>;
@@ -162,7 +166,9 @@ async function playPayment(storm: Storm, plan: PaymentPlan, dice: Dice): Promise
   }
   const asked = plan.asksMinor.map(async (amountMinor, at) => {
     await troubleProvider(storm, plan.provider, dice);
-    await ask(storm, { key: `${payment.providerPaymentId}/${at}`, paymentId, amountMinor }, plan.doubleClick);
+    const key = `${payment.providerPaymentId}/${at}`;
+    const answer = await ask(storm, { key, paymentId, amountMinor }, plan.doubleClick);
+    await storm.people.attend(answer, dice.forkFor(`people of refund ${at}`));
   });
   await Promise.all([...asked, disturbFromOutside(storm, plan, payment, paymentId, dice)]);
 }
@@ -208,15 +214,17 @@ async function ask(
   storm: Storm,
   { key, paymentId, amountMinor }: Omit<AskStory, 'answers'>,
   isDoubleClicked: boolean,
-): Promise<void> {
+): Promise<Answer | null> {
   const answers: Told[] = [];
   storm.asks.push({ key, paymentId, amountMinor, answers });
   const body = { payment_id: paymentId, amount: amountMinor, reason: 'requested_by_customer' };
-  const click = async (): Promise<void> => {
+  const click = async (): Promise<Answer | null> => {
     const answer = await storm.client.insist('POST', '/v1/refunds', { key, body });
     if (answer) answers.push(toldBy(answer));
+    return answer;
   };
-  await Promise.all(isDoubleClicked ? [click(), click()] : [click()]);
+  const [answer] = await Promise.all(isDoubleClicked ? [click(), click()] : [click()]);
+  return answer;
 }
 
 /** The panel, and webhooks in every wrong way. */

@@ -2,7 +2,7 @@ import type { LabReport } from './lab.js';
 
 /** What a person wants to know of a run, line by line; every discrepancy in full. */
 export function summarise(
-  { storm, stories, recoveryMs, trips, decisions, discrepancies }: LabReport,
+  { storm, stories, recoveryMs, trips, decisions, approvals, discrepancies }: LabReport,
   command: string,
 ): string[] {
   const refunds = stories.flatMap(({ provider, refunds }) =>
@@ -24,19 +24,24 @@ export function summarise(
         count('succeeded'),
         count('failed'),
         count('reversed'),
+        count('rejected'),
+        count('expired'),
+        count('canceled'),
         count('review'),
-        count('pending'),
+        count('pending', 'requires_approval'),
       ],
       ...[reais(sum(own.filter(({ money }) => money === 'refunded'))), moneyOf('api'), moneyOf('panel')],
     ].map(String);
   });
-  const heading = ['provider', 'refunds', 'succeeded', 'failed', 'reversed', 'review', 'pending'];
+  const heading = ['provider', 'refunds', 'succeeded', 'failed', 'reversed'];
+  const people = ['rejected', 'expired', 'canceled', 'review', 'open'];
   const money = ['ledger refunded', 'provider refunded', 'by panel'];
   return [
-    ...table([[...heading, ...money], ...rows]),
+    ...table([[...heading, ...people, ...money], ...rows]),
     '',
     ...reviews(refunds),
     `Clients: ${storm.asks.length} keys, ${storm.repeats} requests repeated after a 503 or a broken connection`,
+    ...peopleIn(approvals),
     `Kills: ${counts(storm.disturbances)}`,
     ...lost(storm.losses),
     `Faults: ${total(storm.faults)} in all; ${counts(storm.faults)}`,
@@ -56,6 +61,25 @@ export function summarise(
 function reviews(refunds: readonly { status: string; reason: string | null }[]): string[] {
   const reasons = refunds.flatMap(({ status, reason }) => (status === 'review' ? (reason ?? []) : []));
   return [...countBy(reasons)].map(([reason, count]) => `In review: ${count} × ${reason}`);
+}
+
+function peopleIn({ courses, votes, messages, repeats }: LabReport['approvals']): string[] {
+  const waited = [...courses.values()].filter(({ rounds }) => rounds.length > 0);
+  const rounds = waited.flatMap((course) => course.rounds);
+  const ends = rounds.map(({ closed }) => (closed?.as === 'pending' ? 'approved' : (closed?.as ?? 'open')));
+  const done = messages.filter(({ answer }) => answer?.status === 200);
+  const counted = done.filter(({ contentHash }) => contentHash !== null);
+  const different = new Set(
+    counted.map(({ actor, action, contentHash }) => `${actor} ${action} ${contentHash}`),
+  );
+  const refused = messages.flatMap(({ action, answer }) => (answer?.code ? `${action} ${answer.code}` : []));
+  const canceled = [...courses.values()].flatMap(({ canceledWhile }) => canceledWhile ?? []);
+  return [
+    `Approvals: ${waited.length} refunds needed votes, ${rounds.length - waited.length} of them twice: ${counts(countBy(ends))}; ${done.filter(({ action }) => action === 'extend').length} extended`,
+    `Votes: ${counted.length} answered 200, ${different.size} of them different; ${votes.length} are in the ledger; ${repeats} messages repeated after a 503 or a broken connection`,
+    `Refused to people: ${counts(countBy(refused))}`,
+    `Canceled: ${canceled.length}; by what they waited for: ${counts(countBy(canceled))}`,
+  ];
 }
 
 function lost(losses: LabReport['storm']['losses']): string[] {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Discrepancy } from './comparison.js';
+import type { Discrepancy } from './stories.js';
 
 /** A stored event, as its columns are called. */
 export interface StoredEvent {
@@ -18,8 +18,8 @@ export interface StoredEvent {
 }
 
 /**
- * Whether each trail is whole: every event there, in order, and unaltered. `events` in the order of their sequence;
- * the chain is recomputed here and not by the service's own code.
+ * Whether each trail is whole: every event there, in order, and unaltered. `events` in the order in which they were
+ * written; the chain is recomputed here and not by the service's own code.
  */
 export function checkTrails(events: readonly StoredEvent[]): Discrepancy[] {
   const trails = new Map<string, StoredEvent[]>();

@@ -2,19 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  compareAnswers,
-  compareDecisions,
-  comparePayment,
-  compareTrips,
-  type AskStory,
-  type DiscrepancyKind,
-  type PaymentStory,
-  type RefundStory,
-  type ShownRefund,
-} from '../lab/comparison.js';
+import { compareAnswers, compareDecisions, comparePayment, compareTrips } from '../lab/comparison.js';
 import { runLab, type LabReport } from '../lab/lab.js';
 import { startSite, type Site } from '../lab/site.js';
+import type { AskStory, DiscrepancyKind, PaymentStory, RefundStory, ShownRefund } from '../lab/stories.js';
 import { summarise } from '../lab/summary.js';
 import { checkTrails, type StoredEvent } from '../lab/trail.js';
 import { readTrail } from '../lab/books.js';
@@ -56,10 +47,12 @@ describe('a small storm of faults and kills', () => {
     expect(report.recoveryMs).toBeLessThan(30_000);
   });
 
-  it('was a storm: processes died, providers failed, and every key was asked for', () => {
+  it('was a storm: processes died, providers failed, people voted, and every key was asked for', () => {
     expect(report.storm.asks).toHaveLength(REFUNDS);
     expect(report.storm.disturbances.size).toBeGreaterThan(2);
     expect(report.storm.faults.size).toBeGreaterThan(10);
+    expect(report.approvals.votes.length).toBeGreaterThan(0);
+    expect(report.approvals.messages.length).toBeGreaterThan(report.approvals.votes.length);
     expect(report.stories.flatMap(({ struck }) => struck).length).toBeGreaterThan(10);
   });
 
@@ -85,6 +78,7 @@ describe('the comparison of books finds', () => {
     providerRefundId: null,
     attempts: ['landed'],
     resolved: null,
+    approval: null,
   };
   const entry: ShownRefund = {
     id: 'e1',
@@ -107,6 +101,10 @@ describe('the comparison of books finds', () => {
     attempts: [null],
   } as const;
   const reversed = { status: 'reversed', money: 'released', attempts: ['declined'] } as const;
+  const voting = (isOver: boolean): RefundStory => ({
+    ...{ ...done, status: 'requires_approval', money: 'reserved', attempts: [] },
+    approval: { state: 'pending', isOver },
+  });
   const reviewed = { ...waiting, status: 'review', reason: 'why' } as const;
 
   function story(
@@ -139,9 +137,19 @@ describe('the comparison of books finds', () => {
     expect(comparePayment(story([{ ...done, ...reversed }], [takenBack]))).toEqual([]);
     const gone = story([{ ...done, resolved: 'succeeded' }], [{ ...entry, hidden: true }]);
     expect(comparePayment(gone)).toEqual([]);
+    const resentInVain = { ...done, ...released, attempts: ['absent', 'declined'] as const };
+    expect(comparePayment(story([resentInVain], [{ ...entry, hidden: true }]))).toEqual([]);
     const late = { struck: ['too_late_effect'] };
     const landedTwice = [entry, { ...entry, id: 'e2' }];
     expect(comparePayment(story([{ ...done, ...reviewed }], landedTwice, late))).toEqual([]);
+    expect(comparePayment(story([voting(false)], []))).toEqual([]);
+    const unsent = { money: 'released', attempts: ['not_sent'] } as const;
+    const ended = (['rejected', 'expired', 'canceled'] as const).map((status) => ({
+      ...done,
+      status,
+      ...unsent,
+    }));
+    expect(comparePayment(story(ended, []))).toEqual([]);
   });
 
   const CASES: readonly [string, DiscrepancyKind, PaymentStory][] = [
@@ -211,6 +219,22 @@ describe('the comparison of books finds', () => {
     ],
     ['a refund that is stuck', 'stuck', story([{ ...done, ...waiting }], [entry])],
     ['a refund that waits for nobody', 'stuck', story([{ ...done, ...waiting, reason: 'queued' }], [])],
+    ['an approval that is open past its end', 'waits_past_end', story([voting(true)], [])],
+    [
+      'a refund that people ended, and its amount is still reserved',
+      'reservation_kept',
+      story([{ ...done, status: 'rejected', money: 'reserved', attempts: [] }], []),
+    ],
+    [
+      'a refund that ended by time, and was sent',
+      'failed_with_money',
+      story([{ ...done, status: 'expired', money: 'released', attempts: [null] }], []),
+    ],
+    [
+      'a canceled refund with money',
+      'failed_with_money',
+      story([{ ...done, status: 'canceled', money: 'released', attempts: ['absent'] }], [entry]),
+    ],
     ['a review without a reason', 'review_without_reason', story([{ ...done, ...reviewed }], [entry])],
     [
       'a wrong sum of what was refunded',
@@ -246,6 +270,9 @@ describe('the comparison of books finds', () => {
     const decision = { refundId: 'rfd_1', outcome: 'succeeded', refusal: '' } as const;
     const kept = story([{ ...done, resolved: 'succeeded' }], [entry]);
     expect(compareDecisions([decision, { ...decision, outcome: 'resend' }], [kept])).toEqual([]);
+    const approval = { state: 'rejected', isOver: false } as const;
+    const refused = story([{ ...done, status: 'rejected', approval, resolved: 'resend' }], []);
+    expect(compareDecisions([{ ...decision, outcome: 'resend' }], [refused])).toEqual([]);
     const lost = [
       { ...decision, refusal: '409' },
       { ...decision, outcome: 'failed' as const },
