@@ -21,6 +21,8 @@ const base = {
 export default {
   // Most tests wait for a database or an engine: jest's own choice leaves a core idle, and of two cores one.
   maxWorkers: '100%',
+  // A busy machine is no reason to fail.
+  testTimeout: 20_000,
   projects: [
     {
       ...base,

@@ -263,7 +263,7 @@ describe('a start by hand', () => {
     const before = await standingOf(service, asked);
     const args = [{ body: { refundId: asked.id, resume: true } }, { state: PASTS[1], verdict: REPLAYED }];
     const workflowIdConflictPolicy = 'TERMINATE_EXISTING';
-    await forger.start(asked.id, { args, workflowIdConflictPolicy, workflowRunTimeout: '1s', ...options });
+    await forger.start(asked.id, { args, workflowIdConflictPolicy, workflowRunTimeout: '3s', ...options });
     const { runId } = await forger.handleOf(asked.id).describe();
     await until(async () => (await forger.handleOf(asked.id).describe()).runId !== runId);
     await waitsFor(asked, 1);
@@ -373,7 +373,7 @@ describe('a result that is made up', () => {
       expect(await standingOf(service, asked)).toEqual(before);
       release();
       expect(await vote(service, asked, 'ana')).toMatchObject({ status: 200 });
-      await waitsFor(asked, 1);
+      expect(await refundOf(service, asked.id)).toMatchObject({ approval: { missing: 1 } });
       await succeedsAfter(asked, 'bruno');
     },
   );

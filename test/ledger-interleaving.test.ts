@@ -89,7 +89,7 @@ it('moves each refund’s money at most once and keeps the books right, whatever
     }),
     { numRuns: 3, endOnFailure: true },
   );
-}, 60_000);
+}, 150_000);
 
 /** All of one amount, so that nothing but the ledger's care tells them apart; each payment is asked for too much. */
 async function admitThirty(): Promise<World> {

@@ -343,7 +343,7 @@ describe.each(PROVIDERS)('$title', (definition) => {
   });
 
   it('needs one token at most for twenty readings at once', async () => {
-    const fresh = create(definition);
+    const fresh = create(definition, patientClients);
     const payment = pay(definition);
     const before = simulators.callsOf(name, 'token').length;
     const answers = await Promise.all(

