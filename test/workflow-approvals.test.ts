@@ -22,7 +22,7 @@ const noBalance = answered({
   retryAfterMs: null,
 });
 
-jest.setTimeout(30_000);
+jest.setTimeout(90_000);
 
 let stage: WorkflowStage;
 beforeAll(async () => {
