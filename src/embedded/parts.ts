@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startChild, type Child } from './children.js';
 
@@ -124,11 +125,8 @@ export function startNode({
 /** What it printed. @throws Error with the end of its log where it failed. */
 export async function runNode(program: Omit<NodeProgram, 'readsOutput'>): Promise<string> {
   const child = startNode({ ...program, readsOutput: true });
-  let output = '';
-  outputOf(child)
-    .setEncoding('utf8')
-    .on('data', (text: string) => (output += text));
-  const why = await child.ended;
+  // A process may be gone before the last that it printed is read.
+  const [output, why] = await Promise.all([text(outputOf(child)), child.ended]);
   if (why !== 'exited with 0') failed(child, why);
   return output.trim();
 }
