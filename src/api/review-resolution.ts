@@ -26,7 +26,10 @@ export async function resolveReview(
   const refund = await existingRefund(deps, ask.refundId);
   const { outcome, evidence } = ask.body;
   const id = fingerprintOf({ refundId: refund.id, actor: ask.actor, outcome, evidence });
-  if (await isCarriedOut(deps.db, refund.id, id)) return { refund, replayed: true };
+  if (await isCarriedOut(deps.db, refund.id, id)) {
+    // Read once more: it may have been carried out since the first reading.
+    return { refund: await existingRefund(deps, refund.id), replayed: true };
+  }
   if (refund.status !== 'review') throw notInReview(refund);
   if (refund.requested_by === ask.actor) throw ownRefund();
 
