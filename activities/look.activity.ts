@@ -60,6 +60,7 @@ export async function watch(
     case 'cannotTell':
     case 'otherAmount':
     case 'notSent':
+    case 'awaitsVotes':
     case 'awaitsPerson':
       return result;
     case 'processing':

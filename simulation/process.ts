@@ -42,8 +42,8 @@ export interface Process extends Actor, Runner {
   asleepIn: SagaState | null;
   stage: Stage;
   /** What people asked of this run: a reset hears it all again. */
-  received: Message[];
-  /** Every decision since the last person's: a reset goes back to one of them. */
+  received: { readonly messages: Message[]; readonly resends: Resend[] };
+  /** Every decision so far: a reset goes back to one of them. */
   history: Past[];
   looksAtRest: number;
   /** It has paused since its last step. */
@@ -67,7 +67,7 @@ export function startProcess(world: World, asked: AskedRefund, inMs: number): Pr
     heard: null,
     asleepIn: null,
     stage: 'admitting',
-    received: [],
+    received: { messages: [], resends: [] },
     inFlight: null,
     history: [],
     looksAtRest: 0,
@@ -82,20 +82,21 @@ export function loseProcess(world: World, process: Process): void {
   if (process.inFlight && world.random.chance(0.6)) world.act('zombie', detached(process.inFlight), 0);
   const earlier = process.history[world.random.whole(process.history.length)];
   const isReset = earlier !== undefined && world.storms('reset', 0.3);
-  const { received } = process;
+  const { messages, resends } = process.received;
   process.run += 1;
   process.news = noNews();
   process.heard = null;
   process.asleepIn = null;
   process.stage = 'admitting';
-  process.received = [];
+  process.received = { messages: [], resends: [] };
   process.inFlight = null;
   process.history = [];
   process.thread = run(world, process, isReset ? again(earlier, world.nowMs) : null);
   process.readyAtMs = world.nowMs + (isReset ? 0 : world.random.upTo(60 * SECOND_MS));
   if (!isReset) return;
   process.stage = earlier.decision.state.stage;
-  for (const message of received) receive(world, process, message);
+  for (const message of messages) receive(world, process, message);
+  for (const resend of resends) receiveResend(world, process, resend);
 }
 
 /** A timer rings when it was to ring, however often its run is told anew. */
@@ -105,14 +106,9 @@ function again({ decision, atMs }: Past, nowMs: number): Decision {
   return { state, step: { ...step, ms: Math.max(1, atMs + step.ms - nowMs) } };
 }
 
-/** It carries out what a person decided. */
-export function isResolving({ history }: Process): boolean {
-  return history.at(-1)?.decision.step.kind === 'resolve';
-}
-
 /** A person's message is judged at once, whatever the process is doing; the process goes on from what that made of it. */
 export function receive(world: World, process: Process, message: Message): void {
-  process.received.push(message);
+  process.received.messages.push(message);
   world.act('message', judged(world, process, message), 0);
 }
 
@@ -135,6 +131,7 @@ function* judged(world: World, process: Process, message: Message): Thread {
 /** A person wants it sent again; whoever is not in review knows nothing of that. */
 export function receiveResend(world: World, process: Process, resend: Resend): void {
   if (process.stage !== 'review') return;
+  process.received.resends.push(resend);
   process.news.resolutions.push(resend);
   wakeSleeping(world, process, 0);
 }
@@ -165,7 +162,6 @@ function* run(world: World, process: Process, from: Decision | null): Thread {
     if (state.stage !== 'review') process.news.resolutions.splice(0);
     const seen: Observation | null = yield* carryOut(world, process, state, step);
     if (!seen) break;
-    if (seen.kind === 'resolved') process.history = [];
     decision = world.rules.decide(state, seen, world.nowMs);
     if (world.trace) world.note(process.name, { seen, stage: decision.state.stage, step: decision.step });
   }
@@ -311,6 +307,7 @@ function isDecided(result: LookResult): boolean {
     case 'cannotTell':
     case 'otherAmount':
     case 'notSent':
+    case 'awaitsVotes':
     case 'awaitsPerson':
       return true;
     case 'processing':

@@ -3,15 +3,7 @@ import { checkEnd, checkEveryStep, hold } from './invariants.js';
 import type { Message } from './ledger/approval-standing.js';
 import type { Resend } from './ledger/resolution.js';
 import { operator, people } from './people.js';
-import {
-  isResolving,
-  loseProcess,
-  receive,
-  receiveResend,
-  startProcess,
-  wake,
-  type Process,
-} from './process.js';
+import { loseProcess, receive, receiveResend, startProcess, wake, type Process } from './process.js';
 import { REAL_RULES, type Rules } from './rules.js';
 import { SECOND_MS } from './timings.js';
 import { World, type Actor } from './world.js';
@@ -109,8 +101,7 @@ function move(world: World, actor: Actor): void {
 }
 
 function loseAny(world: World, processes: readonly Process[]): void {
-  // A run that resumes in review does not hear that another has it sent again by now.
-  const running = processes.filter((process) => !process.atRest && !isResolving(process));
+  const running = processes.filter(({ atRest }) => !atRest);
   const lost = running[world.random.whole(running.length)];
   if (lost) loseProcess(world, lost);
 }

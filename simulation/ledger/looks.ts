@@ -13,7 +13,8 @@ import {
   type Books,
   type Reading,
 } from './books.js';
-import { reopenAttempt } from './attempts.js';
+import { approvalWait } from './approval-standing.js';
+import { mayHaveMovedMoney, reopenAttempt } from './attempts.js';
 import { noticeLateMoney } from './late-money.js';
 import { standingOf } from './standing.js';
 
@@ -30,7 +31,8 @@ export interface Look {
 export function attemptToLookFor(books: Books, refundId: string): Wanted {
   const found = lastWord(books, refundId);
   const awaitsPerson = refundOf(books, refundId).reviewEndsBy === 'person';
-  return awaitsPerson && 'known' in found ? { known: { kind: 'awaitsPerson' } } : found;
+  if (!('known' in found)) return found;
+  return { known: awaitsPerson ? { kind: 'awaitsPerson' } : (votesAwaited(books, refundId) ?? found.known) };
 }
 
 type Wanted = { readonly attempt: AttemptRow } | { readonly known: LookResult };
@@ -60,7 +62,16 @@ function lastWord(books: Books, refundId: string): Wanted {
 export function recordLook(books: Books, look: Look): LookResult {
   const awaitsPerson = refundOf(books, look.refundId).reviewEndsBy === 'person';
   const result = lookWithin(books, look);
-  return awaitsPerson && DECIDING.has(result.kind) ? { kind: 'awaitsPerson' } : result;
+  if (awaitsPerson && DECIDING.has(result.kind)) return { kind: 'awaitsPerson' };
+  return votesAwaited(books, look.refundId) ?? result;
+}
+
+/** While people are asked, and nothing of it shows, that is the answer. */
+function votesAwaited(books: Books, refundId: string): LookResult | null {
+  const refund = refundOf(books, refundId);
+  if (refund.status !== 'requires_approval') return null;
+  if (attemptsOf(books, refundId).some(mayHaveMovedMoney)) return null;
+  return { kind: 'awaitsVotes', wait: approvalWait(books, refund) };
 }
 
 const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected', 'notSent', 'otherAmount']);

@@ -195,6 +195,7 @@ export function shownByLook(result: LookResult): Shown {
       return { kind: 'cannotTell', why: result.why, providerStatus: null };
     case 'unavailable':
       return { kind: 'incomplete' };
+    case 'awaitsVotes':
     case 'awaitsPerson':
       return { kind: 'cannotTell', why: 'A person must decide.', providerStatus: null };
     default:

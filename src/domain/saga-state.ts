@@ -135,6 +135,8 @@ export type LookResult =
   | { readonly kind: 'unavailable'; readonly retryAfterMs: number | null }
   /** The ledger holds no open attempt: nothing was ever sent under this number. */
   | { readonly kind: 'notSent'; readonly attempt: number }
+  /** Nothing of it shows, and people are asked: a run that was reset, or resumed too early, hears of it here. */
+  | { readonly kind: 'awaitsVotes'; readonly wait: ApprovalWait }
   /** Whatever the provider shows, only a person ends this review. */
   | { readonly kind: 'awaitsPerson' };
 

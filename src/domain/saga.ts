@@ -205,6 +205,8 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
     case 'notSent':
       if (state.stage === 'review') return pauseInReview(state);
       return goAhead({ ...enter(state, 'waiting', nowMs), attempt: result.attempt }, nowMs);
+    case 'awaitsVotes':
+      return awaitApproval(state, result.wait, nowMs);
     case 'awaitsPerson':
       return pauseInReview(enter(state, 'review', nowMs));
     case 'absent':

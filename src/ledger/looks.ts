@@ -15,9 +15,11 @@ import {
   appendEvent,
   type Subject,
 } from './attempt-writes.js';
+import { approvalWait } from './approval-standing.js';
 import {
   attemptsOf,
   isProvenAbsent,
+  mayHaveMovedMoney,
   othersOf,
   reopenAttempt,
   type AttemptRow,
@@ -45,12 +47,20 @@ export interface Look {
 export async function lookNeeded(db: Database, refundId: string): Promise<LookResult | null> {
   const found = attemptToLookFor(await attemptsOf(db, refundId));
   if (!('known' in found)) return null;
-  const { review_ends_by: endsBy } = await db
+  const refund = await db
     .selectFrom('refunds')
-    .select('review_ends_by')
+    .selectAll()
     .where('id', '=', refundId)
     .executeTakeFirstOrThrow();
-  return endsBy === 'person' ? { kind: 'awaitsPerson' } : found.known;
+  if (refund.review_ends_by === 'person') return { kind: 'awaitsPerson' };
+  return (await votesAwaited(db, refund)) ?? found.known;
+}
+
+/** While people are asked, and nothing of it shows, that is the answer. */
+async function votesAwaited(db: Database | LedgerTransaction, refund: RefundRow): Promise<LookResult | null> {
+  if (refund.status !== 'requires_approval') return null;
+  if ((await attemptsOf(db, refund.id)).some(mayHaveMovedMoney)) return null;
+  return { kind: 'awaitsVotes', wait: await approvalWait(db, refund) };
 }
 
 /** An open attempt, else one that landed, else the last one: an older attempt may be open again. */
@@ -81,9 +91,9 @@ export async function recordLook(db: Database, look: Look): Promise<LookResult> 
     const { refund } = await lockRefund(trx, look.refundId);
     const result = await lookWithin(trx, look);
     // Whatever it shows is kept; what follows from it is not ours to decide.
-    return refund.review_ends_by === 'person' && DECIDING.has(result.kind)
-      ? { kind: 'awaitsPerson' }
-      : result;
+    if (refund.review_ends_by === 'person' && DECIDING.has(result.kind)) return { kind: 'awaitsPerson' };
+    const { refund: after } = await lockRefund(trx, look.refundId);
+    return (await votesAwaited(trx, after)) ?? result;
   });
 }
 
