@@ -58,9 +58,10 @@ export function expire(
 export async function remind(
   deps: ActivityDeps,
   { refundId, of, nowMs }: Parameters<LedgerActivities['remind']>[0],
-): Promise<void> {
-  const isNews = await noteReminder(deps.db, refundId, of, laterOf(deps, nowMs));
+): ReturnType<LedgerActivities['remind']> {
+  const { isNews, standing } = await noteReminder(deps.db, refundId, of, laterOf(deps, nowMs));
   if (isNews) deps.log.warn({ refundId, ...of }, 'a refund waits, and its time runs');
+  return standing;
 }
 
 export async function approvalStanding(

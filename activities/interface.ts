@@ -22,7 +22,8 @@ export interface LedgerActivities {
   review(input: { refundId: string; why: string }): Promise<void>;
   /** Ends the wait for votes, where its time is over by the later of the two clocks. */
   expire(input: { refundId: string; nowMs: number }): Promise<ExpiryResult>;
-  remind(input: { refundId: string; of: Reminder; nowMs: number }): Promise<void>;
+  /** How the approval stands, should the news of it be lost; older histories hold nothing here. */
+  remind(input: { refundId: string; of: Reminder; nowMs: number }): Promise<ApprovalStanding | undefined>;
   /** Changes nothing. */
   approvalStanding(input: { refundId: string }): Promise<ApprovalStanding>;
 }

@@ -224,10 +224,10 @@ function* carryOut(
     case 'expire':
       return yield* expire(world, id);
     case 'remind':
-      yield* inLedger(world, () => {
-        noteReminder(books, id, step.of);
-      });
-      return { kind: 'reminded' };
+      return {
+        kind: 'reminded',
+        standing: yield* inLedger(world, () => noteReminder(books, id, step.of)),
+      };
     case 'resolve': {
       const asked = process.news.resolutions.shift();
       if (!asked) throw new Error('no resolution was asked for');

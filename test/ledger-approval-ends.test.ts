@@ -307,7 +307,18 @@ describe('money that shows up after the end', () => {
 
 describe('what people are told meanwhile', () => {
   const note = (refundId: string, of: Reminder, nowMs = SOON_MS): Promise<boolean> =>
-    noteReminder(ledger.db, refundId, of, nowMs);
+    noteReminder(ledger.db, refundId, of, nowMs).then(({ isNews }) => isNews);
+
+  it('tells the process how the approval stands, be it news to people or not', async () => {
+    const refundId = await waiting();
+    const standing = async (number: number) =>
+      (await noteReminder(ledger.db, refundId, { kind: 'reminder', round: 1, number }, SOON_MS)).standing;
+    expect(await standing(1)).toMatchObject({ state: 'waiting', missing: 2 });
+    await people.vote(refundId, 'bruno');
+    expect(await standing(1)).toMatchObject({ state: 'waiting', missing: 1 });
+    await people.vote(refundId, 'carla');
+    expect(await standing(2)).toMatchObject({ state: 'approved' });
+  });
 
   it('is told once, also by two at once, and changes nothing else', async () => {
     const refundId = await waiting();

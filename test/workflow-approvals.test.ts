@@ -58,7 +58,7 @@ describe('a vote', () => {
     const refundId = await begin({
       admit: admitting({ reminders: { everyMs: 500, escalateAfterMs: DAY_MS } }),
       castVote: () => votes.shift()!(),
-      remind: () => reminded.opened,
+      remind: () => reminded.opened.then(() => undefined),
     });
     const verdicts = Promise.all([vote(refundId), vote(refundId)]);
     await until(async () => votes.length === 0 && stage.seenOf(refundId).includes('remind reminder'));
@@ -87,6 +87,15 @@ describe('a vote', () => {
     expect(asked).toBe(3);
   });
 
+  it.concurrent('whose news was lost is told of by the next reminder', async () => {
+    const refundId = await begin({
+      admit: admitting({ reminders: { everyMs: 300, escalateAfterMs: DAY_MS } }),
+      remind: async () => ({ state: 'approved', version: 3 }),
+    });
+    expect(await stage.replayedResultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'remind reminder', 'submit 1', 'settle']);
+  });
+
   it.concurrent('is answered where reminders can’t be written either', async () => {
     let [tried, asked] = [0, 0];
     const refundId = await begin({
@@ -99,6 +108,7 @@ describe('a vote', () => {
       remind: async () => {
         tried += 1;
         if (tried < 3) throw noDatabase();
+        return undefined;
       },
     });
     await until(async () => tried > 0);

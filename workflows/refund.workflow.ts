@@ -111,11 +111,13 @@ async function carryOut(
     }
     case 'expire':
       return expire(refundId);
-    case 'remind':
-      await ledger.remind.executeWithOptions({ ...LEDGER_STEP, summary: 'Say that it waits' }, [
-        { refundId, of: step.of, nowMs: Date.now() },
-      ]);
-      return { kind: 'reminded' };
+    case 'remind': {
+      const standing = await ledger.remind.executeWithOptions(
+        { ...LEDGER_STEP, summary: 'Say that it waits' },
+        [{ refundId, of: step.of, nowMs: Date.now() }],
+      );
+      return { kind: 'reminded', ...(standing ? { standing } : {}) };
+    }
     case 'takeLane': {
       const lane = await ledger.takeLane.executeWithOptions(
         { ...LEDGER_STEP, summary: 'Take the payment’s lane' },

@@ -33,10 +33,11 @@ export function isApprovalOver(_: Books, { approval }: RefundRow, nowMs: number)
   return nowMs >= (approval?.expiresAtMs ?? Infinity);
 }
 
-/** Tells people once what time it is. Safe to repeat. */
-export function noteReminder(books: Books, refundId: string, of: Reminder): void {
+/** Tells people once what time it is, and the process how the approval stands. Safe to repeat. */
+export function noteReminder(books: Books, refundId: string, of: Reminder): ApprovalStanding {
   const refund = refundOf(books, refundId);
   if (isAwaited(refund, of) && !refund.told.some((told) => says(told, of))) refund.told.push(of);
+  return approvalStanding(books, refund);
 }
 
 function isAwaited({ status, approval }: RefundRow, of: Reminder): boolean {

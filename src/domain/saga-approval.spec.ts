@@ -208,6 +208,15 @@ describe('what people said', () => {
     expect(later.state.stageSinceMs).toBe(step === 'takeLane' || step === 'look' ? 23 * HOUR_MS : 0);
   });
 
+  it('is heard from a reminder too, should the news of it be lost', () => {
+    const due = run(admitted(), [paused, DAY_MS]);
+    const tells = (standing: ApprovalStanding) =>
+      stepOf(continued(due, [{ kind: 'reminded', standing }, DAY_MS]));
+    expect(tells({ state: 'approved', version: 3 })).toBe('takeLane');
+    expect(tells({ state: 'closed', version: 3, status: 'rejected' })).toBe('end rejected');
+    expect(tells(wait())).toBe(waiting(DAY_MS));
+  });
+
   it('comes too late where nothing may be sent any more: it fails, and says so', () => {
     const story = admitted(window(2 * DAY_MS));
     const endMs = 2 * DAY_MS - SAFETY_MS;

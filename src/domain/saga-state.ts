@@ -164,7 +164,8 @@ export type Observation =
     }
   /** People voted, extended or canceled, or the time for it is over. */
   | { readonly kind: 'approval'; readonly standing: ApprovalStanding }
-  | { readonly kind: 'reminded' }
+  /** With how the approval stands, where the step told it. */
+  | { readonly kind: 'reminded'; readonly standing?: ApprovalStanding }
   /** The provider may show something of an earlier sending. */
   | { readonly kind: 'hinted' }
   | { readonly kind: 'laneTaken' }

@@ -58,6 +58,7 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
     case 'approval':
       return afterApproval(state, seen.standing, nowMs);
     case 'reminded':
+      if (seen.standing) return afterApproval(state, seen.standing, nowMs);
       return state.stage === 'approving' ? goOnWaiting(state, nowMs) : afterUnsentWait(state, nowMs);
     case 'hinted':
       return look(state);

@@ -78,23 +78,24 @@ export async function expireApproval(db: Database, refundId: string, nowMs: numb
   });
 }
 
-/** Tells people once what time it is, in the trail. True: it is news. Safe to repeat. */
+/** Tells people once what time it is, in the trail, and the process how the approval stands. Safe to repeat. */
 export async function noteReminder(
   db: Database,
   refundId: string,
   of: Reminder,
   nowMs: number,
-): Promise<boolean> {
+): Promise<{ readonly isNews: boolean; readonly standing: ApprovalStanding }> {
   return db.transaction().execute(async (trx) => {
     const { refund } = await lockRefund(trx, refundId);
-    if (!isAwaited(refund, of) || (await wasTold(trx, refundId, of))) return false;
+    const standing = await approvalStanding(trx, refund);
+    if (!isAwaited(refund, of) || (await wasTold(trx, refundId, of))) return { isNews: false, standing };
     await appendEvent(
       trx,
       refund,
       { type: EVENT_TYPES[of.kind], data: await reminderData(trx, refund, of, nowMs) },
       nowMs,
     );
-    return true;
+    return { isNews: true, standing };
   });
 }
 
