@@ -23,9 +23,9 @@ async function main(): Promise<number> {
     const site = await starting;
     const report = await Promise.race([
       runLab(site, { ...options, losesWorkflows: true }, print),
-      ending.asked.then(() => null),
+      ending.asked.then((why) => print(`Given up: ${why}`)),
     ]);
-    if (report === null) return EXIT_INTERRUPTED;
+    if (!report) return EXIT_INTERRUPTED;
     const { seed, refunds, killEveryMs } = options;
     const command = `npm run lab -- --seed ${seed} --refunds ${refunds} --kill-every-ms ${killEveryMs}`;
     for (const line of ['', ...summarise(report, command)]) print(line);

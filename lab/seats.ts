@@ -97,7 +97,8 @@ export async function simulatorsSeat(options: SeatPlace, env: NodeJS.ProcessEnv)
     env: () => last,
     tellTarget: (url) => {
       target = url;
-      void sendTarget();
+      // Whoever is not there hears of it at its next start.
+      sendTarget().catch(() => undefined);
     },
     start: async () => {
       const script = join(options.builtDir, 'simulators', 'main.js');

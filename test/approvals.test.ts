@@ -15,7 +15,7 @@ import {
   type Asked,
 } from './setup/people-at-the-door.js';
 import { assertBooks } from './setup/books.js';
-import { until } from './setup/forger.js';
+import { until } from './setup/eventually.js';
 import { isFinal, refundWhen, registerPayment, type AnswerBody, type Service } from './setup/service.js';
 import { startSkipping } from './setup/skipped-time.js';
 

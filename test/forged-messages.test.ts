@@ -7,7 +7,8 @@ import { refundIdOfKey } from '../src/signing/refund-id.js';
 import { resumeOrphans } from '../src/upkeep/orphans.js';
 import { refundWorkflowId, type Envelope } from '../workflows/messages.js';
 import { assertBooks } from './setup/books.js';
-import { forgerAt, holdable, until, type Forger, type Message } from './setup/forger.js';
+import { until } from './setup/eventually.js';
+import { forgerAt, holdable, type Forger, type Message } from './setup/forger.js';
 import {
   act,
   askForRefund,

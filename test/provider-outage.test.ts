@@ -9,6 +9,7 @@ import {
   type AnswerBody,
   type Service,
 } from './setup/service.js';
+import { eventually } from './setup/eventually.js';
 
 const DAY_MS = 86_400_000;
 const ALWAYS = 100_000;
@@ -72,16 +73,6 @@ describe('trouble with a provider', () => {
     return { id: body.id, providerPaymentId: body.provider_payment_id };
   }
 
-  async function until<T>(ask: () => Promise<T>, holds: (seen: T) => boolean, withinMs = 20_000): Promise<T> {
-    const lastMs = Date.now() + withinMs;
-    for (;;) {
-      const seen = await ask();
-      if (holds(seen)) return seen;
-      if (Date.now() > lastMs) throw new Error(`still ${JSON.stringify(seen)}`);
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-  }
-
   const shown = async (provider: string): Promise<ProviderShown> => {
     const { body } = await service.call('GET', '/v1/providers');
     const all = body['data'] as readonly (ProviderShown & { provider: string })[];
@@ -115,7 +106,7 @@ describe('trouble with a provider', () => {
       asked.push({ ago, ...payment, refundId: await askFor(payment.id) });
     }
     const waiting = { breaker: 'open', waiting_refunds: days.length, waiting_amount: days.length * 700 };
-    await until(
+    await eventually(
       () => shown('pagou'),
       (state) => state.breaker !== 'closed' && state.waiting_refunds === days.length,
     );
@@ -123,7 +114,7 @@ describe('trouble with a provider', () => {
       asked.map(({ refundId }) => refundWhen(service, refundId, (refund) => errorCode(refund) !== undefined)),
     );
     const before = { reads: reads('pagou'), failures: (await shown('pagou')).breakers.read.failures };
-    const later = await until(
+    const later = await eventually(
       () => shown('pagou'),
       (state) => state.breaker === 'open' && state.breakers.read.failures >= before.failures + 2,
     );
@@ -159,7 +150,7 @@ describe('trouble with a provider', () => {
     const underWay = await registerPayment(service, 'efi', 2_000);
     await service.simulators.inject('efi', { operation: 'submit', name: 'never_confirms' });
     const accepted = await askFor(underWay.id);
-    await until(
+    await eventually(
       async () => service.simulators.refundsOf('efi', underWay.providerPaymentId),
       (refunds) => refunds.length === 1,
     );
@@ -218,7 +209,7 @@ describe('trouble with a provider', () => {
     const ids = await Promise.all(
       Array.from({ length: 6 }, async () => askFor((await registerPayment(service, 'braspag', 2_000)).id)),
     );
-    const open = await until(
+    const open = await eventually(
       () => shown('braspag'),
       (state) => state.breakers.submit.state !== 'closed',
     );

@@ -6,6 +6,7 @@ import {
 } from '../src/upkeep/reconciliation-schedule.js';
 import { reconcileContradictions } from '../src/upkeep/contradictions.js';
 import { assertBooks } from './setup/books.js';
+import { eventually } from './setup/eventually.js';
 import { refundWhen, registerPayment, startService, type AnswerBody, type Service } from './setup/service.js';
 
 const PRICE = 2_000;
@@ -55,17 +56,7 @@ async function refunded(provider: SimulatedProvider, status = 'succeeded'): Prom
 const payment = async (id: string) => (await service.call('GET', `/v1/payments/${id}`)).body;
 
 async function paymentWhen(id: string, until: (payment: AnswerBody) => boolean): Promise<AnswerBody> {
-  return polled(() => payment(id), until);
-}
-
-async function polled<T>(read: () => Promise<T>, until: (value: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const value = await read();
-    if (until(value)) return value;
-    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
+  return eventually(() => payment(id), until);
 }
 
 async function eventsOf(path: string): Promise<{ type: string; origin: string }[]> {
@@ -125,7 +116,7 @@ const CASES: Readonly<Record<string, () => Promise<void>>> = {
     expect(readsOf('pagou', providerPaymentId) - before).toBeLessThanOrEqual(3);
     const events = await eventsOf(`/v1/payments/${id}`);
     expect(events.filter(({ type }) => type === 'external_refunds_seen')).toHaveLength(1);
-    await polled(
+    await eventually(
       () => deliveriesOf('pagou', providerPaymentId),
       (rows) => rows.every((row) => row.matched_at !== null),
     );
@@ -154,7 +145,7 @@ const CASES: Readonly<Record<string, () => Promise<void>>> = {
   'a single negative reading changes nothing': async () => {
     const paid = await refunded('efi');
     await becomes(paid, 'rejected');
-    await polled(
+    await eventually(
       () => eventsOf(`/v1/refunds/${paid.refundId}`),
       (events) => events.at(-1)?.type === 'refund_doubted',
     );
@@ -179,11 +170,11 @@ const CASES: Readonly<Record<string, () => Promise<void>>> = {
     async () => {
       await service.simulators.inject('fourgeeks', { operation: 'submit', name: 'vanishes', ms: 300 });
       const paid = await refunded('fourgeeks');
-      await polled(
+      await eventually(
         async () => service.simulators.refundsOf('fourgeeks', paid.providerPaymentId),
         ([refund]) => refund?.hidden === true,
       );
-      await polled(
+      await eventually(
         () => service.call('GET', `/v1/refunds/${paid.refundId}?refresh=true`),
         ({ body }) => body.status === 'review',
       );
@@ -197,7 +188,7 @@ const CASES: Readonly<Record<string, () => Promise<void>>> = {
       amountMinor: PART + 200,
     });
     const paid = await refunded('picpay');
-    await polled(
+    await eventually(
       () => service.call('GET', `/v1/refunds/${paid.refundId}?refresh=true`),
       ({ body }) => body.status === 'review',
     );
@@ -263,7 +254,7 @@ describe('a run over everything', () => {
 
   async function report(id: string): Promise<AnswerBody> {
     const read = () => service.call('GET', `/v1/reconciliations/${id}`, { role: 'operator' });
-    return (await polled(read, ({ body }) => body.status === 'completed')).body;
+    return (await eventually(read, ({ body }) => body.status === 'completed')).body;
   }
 
   it('reports what it found, each difference once', async () => {
@@ -329,7 +320,7 @@ describe('a run over everything', () => {
     await schedule.trigger();
     const rows = () =>
       service.db.selectFrom('reconciliations').selectAll().where('origin', '=', 'schedule').execute();
-    const [row] = await polled(rows, (all) => all.length === 1);
+    const [row] = await eventually(rows, (all) => all.length === 1);
     expect(await report(row!.id)).toMatchObject({ origin: 'schedule', requested_by: 'estorno' });
   }, 60_000);
 });

@@ -6,8 +6,9 @@ import type { PersonsMessage } from '../activities/interface.js';
 import type { ApprovalWait, SagaTerms } from '../src/domain/saga-state.js';
 import type { VoteDecision } from '../src/domain/vote.js';
 import { cancelUpdate, extendUpdate, voteUpdate } from '../workflows/messages.js';
+import { until } from './setup/eventually.js';
 import { answered, inTurn, said, TERMS, type Activities } from './setup/fake-activities.js';
-import { aStart, gate, openWorkflowStage, until, type WorkflowStage } from './setup/workflow-stage.js';
+import { aStart, gate, openWorkflowStage, type WorkflowStage } from './setup/workflow-stage.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -4,8 +4,9 @@ import { ApplicationFailure } from '@temporalio/activity';
 import type { ResolutionVerdict } from '../activities/interface.js';
 import type { LookResult } from '../src/domain/saga-state.js';
 import { resolveUpdate, retrySignal } from '../workflows/messages.js';
+import { until } from './setup/eventually.js';
 import { answered, inTurn, TERMS } from './setup/fake-activities.js';
-import { aStart, gate, openWorkflowStage, until, type WorkflowStage } from './setup/workflow-stage.js';
+import { aStart, gate, openWorkflowStage, type WorkflowStage } from './setup/workflow-stage.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -3,9 +3,8 @@ import type { WorkflowHandle, WorkflowStartOptions } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { RefundStart } from '../../activities/interface.js';
 import { REFUND_TASK_QUEUE, refundWorkflowId, type Envelope } from '../../workflows/messages.js';
+import { until } from './eventually.js';
 import type { Service } from './service.js';
-
-const GIVE_UP_AFTER_MS = 20_000;
 
 /** As Temporal carries it: whoever writes one by hand is held to no type. */
 export interface Message {
@@ -121,13 +120,4 @@ export function holdable(): Holdable {
       held.clear();
     },
   };
-}
-
-/** @throws Error when it takes too long. */
-export async function until(holds: () => Promise<boolean>): Promise<void> {
-  const giveUpAtMs = Date.now() + GIVE_UP_AFTER_MS;
-  while (!(await holds())) {
-    if (Date.now() > giveUpAtMs) throw new Error(`never came true: ${String(holds)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -26,6 +26,7 @@ import { activityDeps, buildParts, ledgerMetrics, type Parts } from '../../src/w
 import type { SimulatedProvider } from '../../simulators/book.js';
 import { startSimulators, type Simulators } from '../../simulators/start.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
+import { eventually } from './eventually.js';
 import { FRONT_DOOR_KEYS } from './front-door-keys.js';
 import { createTestDatabase, workflowBundlePath, type TestDatabase } from './real-parts.js';
 import { TIME_MAY_BE_SKIPPED } from './skipped-time.js';
@@ -331,13 +332,8 @@ export async function refundWhen(
   until: (refund: AnswerBody) => boolean,
   withinMs = 15_000,
 ): Promise<AnswerBody> {
-  const deadline = Date.now() + withinMs;
-  for (;;) {
-    const { body } = await service.call('GET', `/v1/refunds/${refundId}`);
-    if (until(body)) return body;
-    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(body)}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
+  const read = async () => (await service.call('GET', `/v1/refunds/${refundId}`)).body;
+  return eventually(read, until, withinMs);
 }
 
 export function isFinal(refund: { status: string }): boolean {

@@ -17,6 +17,7 @@ import {
   stageQuery,
   type RefundWorkflow,
 } from '../../workflows/messages.js';
+import { until } from './eventually.js';
 import { fakeActivities, type Activities, type FakeActivities, type Held } from './fake-activities.js';
 import { proven } from './front-door-keys.js';
 import { workflowBundlePath } from './real-parts.js';
@@ -201,8 +202,4 @@ export function gate(): { readonly opened: Promise<void>; readonly open: () => v
     open = resolve;
   });
   return { opened, open: () => open() };
-}
-
-export async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
