@@ -109,6 +109,7 @@ export class Bank {
   setRefundStatus(refund: SimulatedRefund, status: RefundState): SimulatedRefund {
     const settled = { ...refund, status, due: null, settledAtMs: status === 'pending' ? null : Date.now() };
     this.book.writeRefund(settled);
+    this.#awaitAfterwards(settled);
     return settled;
   }
 
@@ -168,7 +169,7 @@ export class Bank {
   }
 
   #awaitAfterwards(refund: SimulatedRefund): void {
-    if (refund.afterwards === null) return;
+    if (refund.afterwards === null || refund.status !== 'succeeded') return;
     const { fate, atMs } = refund.afterwards;
     this.later(Math.max(0, atMs - Date.now()), () => {
       const now = this.#asItStands(refund);

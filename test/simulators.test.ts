@@ -453,6 +453,18 @@ describe('faults', () => {
     expect((await efi.refund(vanished!, '4.01')).body.nome).toBe('saldo_devolucao_insuficiente');
   });
 
+  it('taken_back takes back what was confirmed by hand, too, however late', async () => {
+    const { simulators, efi } = await start();
+    const { providerPaymentId } = simulators.createPayment('efi', { amountMinor: 500 });
+    await simulators.inject('efi', { operation: 'submit', name: 'never_confirms' });
+    await simulators.inject('efi', { operation: 'submit', name: 'taken_back', ms: 1 });
+    await efi.refund(providerPaymentId, '1.00');
+    const shown = () => simulators.refundsOf('efi', providerPaymentId)[0]!;
+    await until(() => Date.now() > shown().afterwards!.atMs + 50);
+    simulators.setRefundStatus('efi', providerPaymentId, shown().id, 'succeeded');
+    await until(() => shown().status === 'rejected');
+  });
+
   it('status_before_effect limits a read with the Retry-After that it is given', async () => {
     const { simulators, efi } = await start();
     const { providerPaymentId } = simulators.createPayment('efi', { amountMinor: 500 });
