@@ -160,7 +160,8 @@ const HESITATES_MS_MAX = 1_500;
 const SOON_MS = 1_500;
 const EXTENDED_BY_MS = 6_000;
 const JUST_AFTER_MS = 200;
-const GIVE_UP_AFTER_MS = 90_000;
+/** The storm, the wipe and what is away meanwhile may keep one from being heard for long; not for ever. */
+const GIVE_UP_AFTER_MS = 180_000;
 
 function keyOf({ keys }: Site, actor: string): string {
   if (actor === REQUESTER) return keys.requester;

@@ -1,4 +1,5 @@
 /** What must hold, whatever happens: asked after every step, at every claim, call and adoption, and at the end. */
+import { sumMinor } from '../src/domain/money.js';
 import { isOpen, type RefundStatus } from '../src/domain/refund.js';
 import { explainReading } from '../src/domain/matching.js';
 import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
@@ -12,7 +13,7 @@ import {
   type Reading,
   type RefundRow,
 } from './ledger/books.js';
-import { bookExternal, standingOf, sumMinor } from './ledger/standing.js';
+import { bookExternal, standingOf } from './ledger/standing.js';
 import { isLive } from './provider.js';
 import { PROVIDER_TIMEOUT_MS, QUIET_MS, SEND_WITHIN_MS, SKEW_MS } from './timings.js';
 import type { World } from './world.js';

@@ -212,6 +212,24 @@ describe('an attempt that was proven absent and shows up late', () => {
     expect(await settleRefund(ledger.db, refundId, LATER_MS)).toMatchObject({ kind: 'closed' });
   });
 
+  it('stays closed for a reading that came in without the lane: two that are open could never be told apart', async () => {
+    const paymentId = await ledger.payment();
+    const [written, other] = [await ledger.refund(paymentId), await ledger.refund(paymentId)];
+    await takeLane(ledger.db, written, START_MS);
+    await ledger.submit(written, unknown());
+    await ledger.proveAbsent(written);
+    await ledger.submit(written, notNow());
+    await takeLane(ledger.db, other, LATER_MS);
+    await ledger.submit(other, accepted());
+    const late = reading([shownRefund(1_000)], LATER_MS);
+    expect(await ledger.claim(written, 3, { reading: late })).toEqual({ kind: 'laneLost' });
+    expect(await ledger.attempts(written)).toMatchObject([
+      { conclusion: 'absent' },
+      { conclusion: 'not_sent' },
+    ]);
+    expect(await ledger.look(other, late.refunds, { nowMs: LATER_MS })).toEqual({ kind: 'landed' });
+  });
+
   it('is open once for one sight, where two attempts were absent', async () => {
     const refundId = await absentAttempt();
     await ledger.submit(refundId, unknown());
@@ -378,11 +396,7 @@ describe('an answer', () => {
       await noteRepeat(ledger.db, { refundId, number: 1, sendByMs: START_MS + 2_000, nowMs: START_MS });
       await ledger.answer(refundId, 1, accepted());
       expect(await ledger.answer(refundId, 1, worse)).toMatchObject({ result: { kind: 'accepted' } });
-      expect(await ledger.proveAbsent(refundId)).toMatchObject({
-        kind: 'absent',
-        proven: false,
-        accepted: true,
-      });
+      expect(await ledger.proveAbsent(refundId)).toEqual({ kind: 'processing' });
       expect(await ledger.refundRow(refundId)).toMatchObject({ pending_reason: 'provider_processing' });
     }
   });
@@ -616,11 +630,7 @@ describe('a look', () => {
     await ledger.submit(seenOnce, unknown());
     await ledger.look(seenOnce, [shownRefund(1_000, 'processing')]);
     for (const refundId of [acceptedOnce, seenOnce]) {
-      expect(await ledger.proveAbsent(refundId)).toMatchObject({
-        kind: 'absent',
-        proven: false,
-        accepted: true,
-      });
+      expect(await ledger.proveAbsent(refundId)).toEqual({ kind: 'processing' });
     }
   });
 

@@ -1,3 +1,4 @@
+import { sumMinor } from '../../src/domain/money.js';
 import { decideEligibility, UNLIMITED } from '../../src/domain/eligibility.js';
 import { explainReading } from '../../src/domain/matching.js';
 import type { FailureReason } from '../../src/domain/refund.js';
@@ -11,7 +12,7 @@ import {
   type Reading,
   type RefundRow,
 } from './books.js';
-import { bookExternal, showsLess, standingOf, sumMinor, type Standing } from './standing.js';
+import { bookExternal, showsLess, standingOf, type Standing } from './standing.js';
 
 export interface Claim {
   readonly refundId: string;
@@ -40,12 +41,12 @@ export function claimAttempt(books: Books, claim: Claim): ClaimOutcome {
 
   const standing = standingOf(books);
   if (!rules.mayClaimAfter(attempts)) return { kind: 'earlierOpen' };
-  const earlier = reopenEarlier(books, attempts, claim.reading, standing);
-  if (earlier === 'open') return { kind: 'earlierOpen' };
-  if (earlier === 'stale') return { kind: 'unusableReading' };
   if (!books.capabilities.idempotentSubmit && !rules.hasLane(books, claim.refundId, standing)) {
     return { kind: 'laneLost' };
   }
+  const earlier = reopenEarlier(books, attempts, claim.reading, standing);
+  if (earlier === 'open') return { kind: 'earlierOpen' };
+  if (earlier === 'stale') return { kind: 'unusableReading' };
   if (!rules.isUsable(books, standing, claim.reading)) return { kind: 'unusableReading' };
   bookExternal(books, standing, claim.reading);
   const code = brokenRule(books, claim, refund, standing);

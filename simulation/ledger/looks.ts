@@ -63,7 +63,11 @@ export function recordLook(books: Books, look: Look): LookResult {
   const awaitsPerson = refundOf(books, look.refundId).reviewEndsBy === 'person';
   const result = lookWithin(books, look);
   if (awaitsPerson && DECIDING.has(result.kind)) return { kind: 'awaitsPerson' };
-  return votesAwaited(books, look.refundId) ?? result;
+  return votesAwaited(books, look.refundId) ?? asAccepted(result);
+}
+
+function asAccepted(result: LookResult): LookResult {
+  return result.kind === 'absent' && result.accepted ? { kind: 'processing' } : result;
 }
 
 /** While people are asked, and nothing of it shows, that is the answer. */

@@ -1,3 +1,4 @@
+import { sumMinor } from '../../src/domain/money.js';
 import { explainReading, type OtherRefunds, type OurRefund } from '../../src/domain/matching.js';
 import { keyOf, refundOf, type AttemptRow, type Books, type Reading } from './books.js';
 
@@ -82,8 +83,4 @@ export function othersOf(attempt: AttemptRow, standing: Standing, reading: Readi
     landedAroundMinor: around.map(({ amountMinor }) => amountMinor),
     anotherIsOpen: standing.open.some(isOther),
   };
-}
-
-export function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
-  return entries.reduce((sum, entry) => sum + entry.amountMinor, 0);
 }

@@ -349,6 +349,16 @@ describe('an amount that may be shown less its refunds', () => {
     ['less what is being processed', 7_000, [refunded(3_000, 'processing')], true],
     ['less several', 5_000, [refunded(3_000), refunded(2_000)], true],
     ['a rejected refund explains nothing', 7_000, [refunded(3_000, 'rejected')], false],
+    ['less what has a status that no document lists', 7_000, [refunded(3_000, 'unknown')], true],
+    ['not yet less what has such a status', 10_000, [refunded(3_000, 'unknown')], true],
+    [
+      'less what succeeded, and not what is unclear',
+      8_000,
+      [refunded(2_000), refunded(3_000, 'unclear')],
+      true,
+    ],
+    ['less than all that is shown', 4_999, [refunded(2_000), refunded(3_000, 'unclear')], false],
+    ['more than what succeeded leaves', 8_001, [refunded(2_000), refunded(3_000, 'unclear')], false],
     ['another amount', 6_999, [refunded(3_000)], false],
     ['more than registered', 10_001, [], false],
   ])('%s', (_case, amountMinor, refunds, agrees) => {

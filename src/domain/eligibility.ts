@@ -1,3 +1,4 @@
+import { sumMinor } from './money.js';
 import { refundableMinor, type Payment } from './payment.js';
 import type { PaymentSnapshot, ProviderCapabilities } from './provider.js';
 import { ELIGIBILITY_CODES, type EligibilityCode } from './refund.js';
@@ -143,16 +144,20 @@ function factsRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {
   };
 }
 
-/** Where the amount shown may be reduced by refunds, those of ours that are under way may be in it or not yet. */
+/**
+ * Where the amount shown may be reduced by refunds, those of ours that are under way may be in it or not yet, and so may
+ * those whose status leaves it open.
+ */
 function amountAgrees(snapshot: PaymentSnapshot, payment: Payment): boolean {
   const { amountMinor } = snapshot;
   if (amountMinor === null || amountMinor === payment.amountMinor) return true;
   if (!snapshot.amountMayBeReduced) return false;
-  const shownMinor = snapshot.refunds
-    .filter((refund) => refund.status === 'succeeded' || refund.status === 'processing')
-    .reduce((sum, refund) => sum + refund.amountMinor, 0);
+  const moved = snapshot.refunds.filter(({ status }) => status !== 'rejected');
+  const shownMinor = sumMinor(moved);
+  const openMinor = sumMinor(moved.filter(({ status }) => status === 'unclear' || status === 'unknown'));
   const leastMinor = payment.amountMinor - shownMinor;
-  return amountMinor >= leastMinor && amountMinor <= leastMinor + Math.min(payment.reservedMinor, shownMinor);
+  const mostMinor = leastMinor + Math.min(payment.reservedMinor + openMinor, shownMinor);
+  return amountMinor >= leastMinor && amountMinor <= mostMinor;
 }
 
 function statusRule(facts: EligibilityFacts): Omit<RuleResult, 'code'> {

@@ -1,3 +1,4 @@
+import { sumMinor } from './money.js';
 import { explainRefunds, type OurRefund } from './matching.js';
 import type { PaymentSnapshot, ProviderRefund } from './provider.js';
 
@@ -27,7 +28,7 @@ export function sightOfLanded(
   beside: BesideLanded,
 ): LandedSight {
   if (reading.totalOnlyMinor !== undefined) {
-    const landedMinor = beside.landed.reduce((sum, { amountMinor }) => sum + amountMinor, 0);
+    const landedMinor = sumMinor(beside.landed);
     return reading.totalOnlyMinor >= landedMinor ? AS_IT_WAS : missing(reading.providerStatus);
   }
   const byId = entryOf(ours, reading.refunds);

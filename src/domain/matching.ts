@@ -1,3 +1,4 @@
+import { sumMinor } from './money.js';
 import type { PaymentSnapshot, ProviderRefund, ProviderRefundStatus } from './provider.js';
 
 /** A refund of ours that landed at the provider, as the ledger knows it. */
@@ -381,10 +382,6 @@ function take(entries: ProviderRefund[], fits: (entry: ProviderRefund) => boolea
   const at = entries.findIndex(fits);
   if (at >= 0) entries.splice(at, 1);
   return at >= 0;
-}
-
-function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
-  return sumOf(entries.map(({ amountMinor }) => amountMinor));
 }
 
 function sumOf(amountsMinor: readonly number[]): number {

@@ -9,6 +9,10 @@ export const MINOR_DIGITS = 2;
 
 export const AMOUNT_MINOR_MAX = 999_999_999_999;
 
+export function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
+  return entries.reduce((sum, { amountMinor }) => sum + amountMinor, 0);
+}
+
 export function isAmountMinor(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= AMOUNT_MINOR_MAX;
 }

@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely';
 import { absenceProven, type AbsenceBounds } from '../domain/absence.js';
 import { decideEligibility, UNLIMITED, type EligibilityFacts } from '../domain/eligibility.js';
 import { explainReading, findRefund, type OtherRefunds } from '../domain/matching.js';
+import { sumMinor } from '../domain/money.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { FailureReason } from '../domain/refund.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
@@ -59,14 +60,19 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     if (refund.status !== 'pending') return { kind: 'refundClosed' };
     if (claim.number !== refund.attempt + 1) return { kind: 'earlierOpen' };
 
+    if (attempts.some(({ conclusion }) => conclusion === null || conclusion === 'landed')) {
+      return { kind: 'earlierOpen' };
+    }
+
     const standing = await standingOf(trx, payment);
+    // Before anything is opened again: of two that are open, each would keep the other from being told apart.
+    if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
+      return { kind: 'laneLost' };
+    }
     const earlier = await reopenEarlier(trx, attempts, claim, standing);
     if (earlier === 'open') return { kind: 'earlierOpen' };
     if (earlier === 'stale') {
       return { kind: 'unusableReading', why: 'what an earlier attempt saw is not shown' };
-    }
-    if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
-      return { kind: 'laneLost' };
     }
 
     if (await isPaused(trx, refund.provider)) return { kind: 'paused' };
@@ -149,9 +155,6 @@ async function reopenEarlier(
   { reading, rules }: Pick<Claim, 'reading' | 'rules'>,
   standing: FullStanding,
 ): Promise<'open' | 'stale' | 'none'> {
-  if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) {
-    return 'open';
-  }
   for (const attempt of attempts.toReversed()) {
     if (attempt.conclusion !== 'absent') continue;
     const match = findRefund(
@@ -244,7 +247,7 @@ function brokenRule(
 ): { code: FailureReason; detail: string } | null {
   const payment = paymentFromRow(row);
   const unsettled = [...standing.open, ...standing.landed.filter((landing) => !landing.settled)];
-  const othersMovedMinor = unsettled.reduce((sum, other) => sum + other.amountMinor, 0);
+  const othersMovedMinor = sumMinor(unsettled);
   const decision = decideEligibility(
     { amountMinor: refund.amount_minor, currency: refund.currency, expectedRefundableMinor: null },
     {

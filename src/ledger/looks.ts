@@ -93,8 +93,13 @@ export async function recordLook(db: Database, look: Look): Promise<LookResult> 
     // Whatever it shows is kept; what follows from it is not ours to decide.
     if (refund.review_ends_by === 'person' && DECIDING.has(result.kind)) return { kind: 'awaitsPerson' };
     const { refund: after } = await lockRefund(trx, look.refundId);
-    return (await votesAwaited(trx, after)) ?? result;
+    return (await votesAwaited(trx, after)) ?? asAccepted(result);
   });
+}
+
+/** The provider has said that it has it: whoever waits does so for its confirmation, wherever the wait began. */
+function asAccepted(result: LookResult): LookResult {
+  return result.kind === 'absent' && result.accepted ? { kind: 'processing' } : result;
 }
 
 const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected', 'notSent', 'otherAmount']);

@@ -1,5 +1,6 @@
 import type { OurRefund } from '../domain/matching.js';
 import { explainReading } from '../domain/matching.js';
+import { sumMinor } from '../domain/money.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { LedgerTransaction } from './database.js';
 import { appendPaymentEvent } from './event-chain.js';
@@ -202,8 +203,4 @@ export function showsLess(
 ): boolean {
   const shownMinor = reading.totalOnlyMinor ?? sumMinor(reading.refunds);
   return shownMinor < sumMinor(standing.landed) + externalMinor;
-}
-
-function sumMinor(entries: readonly { readonly amountMinor: number }[]): number {
-  return entries.reduce((sum, entry) => sum + entry.amountMinor, 0);
 }

@@ -14,8 +14,9 @@ export async function eventually<T>(
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, PAUSE_MS_MAX)) {
     const seen = await read();
     if (holds(seen)) return seen;
-    if (Date.now() > lastMs)
-      {throw new Error(`still ${JSON.stringify(seen)}: ${String(read)}, ${String(holds)}`);}
+    if (Date.now() > lastMs) {
+      throw new Error(`still ${JSON.stringify(seen)}: ${String(read)}, ${String(holds)}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
