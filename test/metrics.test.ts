@@ -101,6 +101,16 @@ describe('the figures of the ledger', () => {
     expect(nonZero(later, 'estorno_approval_ends_within_day')).toEqual([[{ provider: 'fourgeeks' }, 1]]);
   });
 
+  it('count those whose time for votes is over, and that nothing ended', async () => {
+    const overdueAt = async (ms: number) => {
+      const nowMs = () => START_MS + 7 * 24 * HOUR_MS + ms;
+      const metrics = createLedgerMetrics({ db: ledger.db, providers: NAMES, nowMs });
+      return nonZero(readExposition(await metrics.expose()), 'estorno_approvals_overdue');
+    };
+    expect(await overdueAt(119_000)).toEqual([]);
+    expect(await overdueAt(121_000)).toEqual([[{ provider: 'fourgeeks' }, 1]]);
+  });
+
   it('show every provider and every word of a closed list, and no label beyond them', () => {
     const values = (name: string, label: string) =>
       new Set(samples.filter((sample) => sample.name === name).map(({ labels }) => labels[label]));

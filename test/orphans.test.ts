@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Client } from '@temporalio/client';
 import { refundWorkflowId } from '../workflows/messages.js';
 import type { SimulatedProvider } from '../simulators/book.js';
 import type { Fault } from '../simulators/faults.js';
-import { resumeOrphans } from '../src/upkeep/orphans.js';
+import { resumeOrphans, STUCK_AFTER_MS } from '../src/upkeep/orphans.js';
+import { eventually, until } from './setup/eventually.js';
+import { forgerAt, type Forger } from './setup/forger.js';
 import {
   isFinal,
   refundWhen,
@@ -61,8 +64,12 @@ const MOMENTS: readonly Moment[] = [
 
 describe('a refund whose run is gone', () => {
   let service: Service;
+  let forger: Forger;
+  const troubledSinceMs = new Map<string, number>();
+  const sweep = (nowMs: number) => resumeOrphans(service.db, service.client, { troubledSinceMs, nowMs });
   beforeAll(async () => {
     service = await startService();
+    forger = forgerAt(service);
   }, 60_000);
   afterAll(async () => {
     await service.close();
@@ -124,26 +131,118 @@ describe('a refund whose run is gone', () => {
     const id = await askFor(payment.id, 'running');
     const handle = service.client.workflow.getHandle(refundWorkflowId(id));
     const { runId } = await handle.describe();
-    for (let sweeps = 0; sweeps < 3; sweeps += 1) await resumeOrphans(service.db, service.client);
+    // Visibility may not know of it yet.
+    const listWorkflowExecutions = async () => ({ executions: [], nextPageToken: new Uint8Array() });
+    for (const client of [service.client, clientWith({ listWorkflowExecutions })]) {
+      expect(await resumeOrphans(service.db, client)).not.toContain(id);
+    }
     await refundWhen(service, id, isFinal);
     expect((await handle.describe()).runId).toBe(runId);
   }, 30_000);
 
-  it('is taken up where its run goes on in name alone: every workflow task fails', async () => {
-    const payment = await registerPayment(service, 'efi', 2_000);
-    await service.simulators.inject('efi', { operation: 'submit', name: 'confirm_delay', ms: 1_000 });
-    const id = await askFor(payment.id, 'stuck');
-    await refundWhen(service, id, () => shownAt('efi', payment.providerPaymentId).length > 0);
-    const workflowId = refundWorkflowId(id);
-    await service.client.workflow.getHandle(workflowId).terminate('a test');
+  it('is taken up where its run goes on in name alone: it fails for a minute, whatever it is told meanwhile', async () => {
+    const { id, providerPaymentId } = await processing('stuck');
     // No workflow can begin with that.
-    await service.client.workflow.start('refund', { workflowId, taskQueue: 'estorno', args: [null] });
+    await forger.start(id, {
+      args: [null],
+      workflowIdConflictPolicy: 'TERMINATE_EXISTING',
+      workflowTaskTimeout: '1s',
+    });
     const { runId } = await runOf(id);
+    const isShownInTrouble = async () => {
+      const query = `WorkflowId = '${refundWorkflowId(id)}' AND TemporalReportedProblems IS NOT NULL`;
+      return (await service.client.workflow.count(query)).count === 1;
+    };
+    // Each signal takes the engine's count of its attempts back.
+    const signals = setInterval(() => void forger.handleOf(id).signal('retry', { body: {} }), 500);
+    await until(isShownInTrouble);
+    clearInterval(signals);
 
-    expect(await sweepUntilFinal(id)).toMatchObject({ status: 'succeeded' });
-    expect((await runOf(id)).runId).not.toBe(runId);
-    expectOneRefund('efi', payment.providerPaymentId);
+    const seenAtMs = Date.now();
+    expect(await sweep(seenAtMs)).not.toContain(id);
+    expect(await sweep(seenAtMs + STUCK_AFTER_MS - 1)).not.toContain(id);
+    expect((await runOf(id)).runId).toBe(runId);
+    expect(await sweep(seenAtMs + STUCK_AFTER_MS)).toContain(id);
+    confirm('efi', providerPaymentId);
+    expect(await refundWhen(service, id, isFinal)).toMatchObject({ status: 'succeeded' });
+    expectOneRefund('efi', providerPaymentId);
   }, 60_000);
+
+  it('is not taken up while no worker is there to go on with it', async () => {
+    const { id, providerPaymentId } = await processing('no-worker');
+    const { runId } = await runOf(id);
+    await service.stopWorkers();
+    await forger.handleOf(id).signal('retry', { body: {} });
+    const seenAtMs = Date.now();
+    for (const minutes of [0, 1, 60]) expect(await sweep(seenAtMs + minutes * 60_000)).not.toContain(id);
+    expect((await runOf(id)).runId).toBe(runId);
+    await service.startWorkers();
+    confirm('efi', providerPaymentId);
+    expect(await refundWhen(service, id, isFinal)).toMatchObject({ status: 'succeeded' });
+  }, 60_000);
+
+  it.each([
+    { title: 'of its type, on a queue that nobody serves', type: 'refund', taskQueue: 'nowhere' },
+    { title: 'of another type', type: 'other', taskQueue: 'estorno' },
+    { title: 'of another type, on a queue that nobody serves', type: 'other', taskQueue: 'nowhere' },
+    { title: 'that begins in a month', type: 'refund', taskQueue: 'estorno', startDelay: '30 days' as const },
+  ])(
+    'gets its own again where another run holds its id: one $title',
+    async ({ title, type, ...given }) => {
+      const { id, providerPaymentId } = await processing(`held ${title}`);
+      const workflowIdConflictPolicy = 'TERMINATE_EXISTING';
+      const start = {
+        ...given,
+        workflowId: refundWorkflowId(id),
+        args: [{}],
+        workflowIdConflictPolicy,
+      } as const;
+      await service.client.workflow.start(type, start);
+      const { runId } = await runOf(id);
+      const ended: string[] = [];
+      const onEnded = (run: { readonly runId: string }): unknown => ended.push(run.runId);
+
+      // Another sweep is done with it between this one's look and what it does about it.
+      const counted: string[] = [];
+      const sweepOvertaken = () =>
+        resumeOrphans(
+          service.db,
+          clientOvertaken(async () => {
+            counted.push(...(await resumeOrphans(service.db, service.client, { onEnded })));
+          }),
+          { onEnded },
+        );
+      while (!counted.includes(id)) counted.push(...(await sweepOvertaken()));
+      counted.push(...(await sweep(Date.now())));
+      expect(counted.filter((each) => each === id)).toHaveLength(1);
+      expect(ended.filter((each) => each === runId)).toHaveLength(1);
+      confirm('efi', providerPaymentId);
+      expect(await refundWhen(service, id, isFinal)).toMatchObject({ status: 'succeeded' });
+      expectOneRefund('efi', providerPaymentId);
+    },
+    30_000,
+  );
+
+  it('is found although somebody wrote into a run what the client can not read', async () => {
+    const { id, providerPaymentId } = await processing('unreadable');
+    await service.client.workflowService.startWorkflowExecution({
+      namespace: 'default',
+      requestId: 'a test',
+      workflowId: refundWorkflowId('unreadable'),
+      workflowType: { name: 'refund' },
+      taskQueue: { name: 'nowhere' },
+      memo: { fields: { a: { metadata: { encoding: Buffer.from('none') }, data: Buffer.from('a') } } },
+    });
+    await eventually(
+      async () =>
+        (await service.client.workflow.count(`WorkflowId = '${refundWorkflowId('unreadable')}'`)).count,
+      (count) => count === 1,
+    );
+    await forger.handleOf(id).terminate('a test');
+    confirm('efi', providerPaymentId);
+    expect(await sweepUntilFinal(id)).toMatchObject({ status: 'succeeded' });
+    await forger.handleOf('unreadable').terminate('a test');
+  }, 30_000);
 
   it('is taken up by the ledger alone after Temporal lost everything that it knew', async () => {
     const open = await Promise.all(
@@ -179,6 +278,41 @@ describe('a refund whose run is gone', () => {
     return { id, providerPaymentId: payment.providerPaymentId };
   }
 
+  /** To the sweep alone the engine answers so. */
+  function clientWith(answers: object): Client {
+    const workflowService = Object.assign(Object.create(service.client.workflowService), answers);
+    return Object.create(service.client, { workflowService: { value: workflowService } }) as Client;
+  }
+
+  /** This happens after each of its looks at a run, before it knows the answer. */
+  function clientOvertaken(by: () => Promise<void>): Client {
+    const { workflowService } = service.client;
+    type Asked = Parameters<typeof workflowService.describeWorkflowExecution>[0];
+    const describeWorkflowExecution = async (asked: Asked) => {
+      const answer = await workflowService.describeWorkflowExecution(asked);
+      await by();
+      return answer;
+    };
+    return clientWith({ describeWorkflowExecution });
+  }
+
+  /** Its provider has it, and confirms it when told to. */
+  async function processing(
+    key: string,
+  ): Promise<{ readonly id: string; readonly providerPaymentId: string }> {
+    const { id: paymentId, providerPaymentId } = await registerPayment(service, 'efi', 2_000);
+    await service.simulators.inject('efi', { operation: 'submit', name: 'never_confirms' });
+    const id = await askFor(paymentId, key);
+    await refundWhen(service, id, ({ pending_reason }) => pending_reason === 'provider_processing');
+    await until(async () => shownAt('efi', providerPaymentId).length > 0);
+    return { id, providerPaymentId };
+  }
+
+  function confirm(provider: SimulatedProvider, providerPaymentId: string): void {
+    const [shown] = shownAt(provider, providerPaymentId);
+    service.simulators.setRefundStatus(provider, providerPaymentId, shown!.id, 'succeeded');
+  }
+
   async function askFor(paymentId: string, idempotencyKey: string): Promise<string> {
     const { status, body } = await service.call('POST', '/v1/refunds', {
       idempotencyKey,
@@ -191,7 +325,7 @@ describe('a refund whose run is gone', () => {
   /** Visibility may still show a run that has just been ended: the next sweep sees it. */
   async function sweepUntilFinal(id: string): Promise<AnswerBody> {
     for (;;) {
-      await resumeOrphans(service.db, service.client, { stuckAfterMs: 0 });
+      await sweep(Date.now());
       try {
         return await refundWhen(service, id, isFinal, 1_500);
       } catch (error) {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ScheduleDescription } from '@temporalio/client';
 import type { SimulatedProvider } from '../simulators/book.js';
 import {
   ensureReconciliationSchedule,
@@ -322,5 +323,35 @@ describe('a run over everything', () => {
       service.db.selectFrom('reconciliations').selectAll().where('origin', '=', 'schedule').execute();
     const [row] = await eventually(rows, (all) => all.length === 1);
     expect(await report(row!.id)).toMatchObject({ origin: 'schedule', requested_by: 'estorno' });
+  }, 60_000);
+
+  it('is put back as it was meant to be whatever of its schedule was altered, but for a pause', async () => {
+    const ensure = () => ensureReconciliationSchedule(service.client, { timeZone: 'America/Manaus' });
+    const schedule = service.client.schedule.getHandle(RECONCILIATION_SCHEDULE_ID);
+    await ensure();
+    await schedule.pause('a holiday');
+    const { spec, action, policies, info } = await schedule.describe();
+    const meant = { spec, action, policies, state: { paused: true, note: 'a holiday' } };
+    await ensure();
+    expect((await schedule.describe()).info).toEqual(info);
+
+    const alterations: readonly ((was: ScheduleDescription) => object)[] = [
+      () => ({ spec: { ...spec, calendars: [{ hour: 3, minute: 30 }] } }),
+      () => ({ spec: { ...spec, calendars: [{ hour: 3, dayOfWeek: 'SUNDAY' }] } }),
+      () => ({ spec: { ...spec, skip: [{ hour: 3 }] } }),
+      () => ({ spec: { ...spec, endAt: new Date() } }),
+      () => ({ action: { ...action, workflowType: 'other' } }),
+      () => ({ action: { ...action, taskQueue: 'nowhere' } }),
+      () => ({ action: { ...action, args: [{ body: { reconciliationId: 'rec_other' } }] } }),
+      () => ({ action: { ...action, workflowExecutionTimeout: 1_000 } }),
+      () => ({ policies: { ...policies, catchupWindow: 10_000 } }),
+      ({ state }) => ({ state: { ...state, remainingActions: 0 } }),
+    ];
+    for (const alter of alterations) {
+      await schedule.update((was) => ({ ...was, ...alter(was) }));
+      await ensure();
+      expect(await schedule.describe()).toMatchObject(meant);
+      expect((await schedule.describe()).state.remainingActions).toBeUndefined();
+    }
   }, 60_000);
 });

@@ -35,6 +35,8 @@ export interface OpenFigures {
   readonly deadlineWithinDay: number;
   /** Of these, the time for votes is over within a day. */
   readonly approvalEndsWithinDay: number;
+  /** Of these, the time for votes is over, and was not ended as it should have been. */
+  readonly approvalsOverdue: number;
 }
 
 /** What an attempt was answered while nobody knows yet what became of it. */
@@ -50,6 +52,8 @@ const UNSENT_REASONS: readonly PendingReason[] = [
   'authorization_required',
 ];
 const DAY_MS = 86_400_000;
+/** A run ends its approval within seconds, and one that is taken up again within two sweeps. */
+const OVERDUE_AFTER_MS = 120_000;
 
 /** One query after another, so that a scrape takes one connection; open things come from partial indexes. */
 export async function readFigures(db: Database, nowMs: number): Promise<LedgerFigures> {
@@ -106,6 +110,8 @@ async function openFigures(db: Database, nowMs: number): Promise<OpenFigures[]> 
     AND (status = 'requires_approval' OR pending_reason IN (${sql.join(UNSENT_REASONS)})))`;
   const votesEndSoon = sql<number>`count(*) FILTER (WHERE status = 'requires_approval'
     AND approval_expires_at < ${new Date(nowMs + DAY_MS)})`;
+  const votesOverdue = sql<number>`count(*) FILTER (WHERE status = 'requires_approval'
+    AND approval_expires_at < ${new Date(nowMs - OVERDUE_AFTER_MS)})`;
   return (
     db
       .selectFrom('refunds')
@@ -120,6 +126,7 @@ async function openFigures(db: Database, nowMs: number): Promise<OpenFigures[]> 
         select.fn.min('updated_at').as('oldestAt'),
         unsentLate.as('deadlineWithinDay'),
         votesEndSoon.as('approvalEndsWithinDay'),
+        votesOverdue.as('approvalsOverdue'),
       ])
       // As the partial index says it, so that it is used.
       .where('status', 'in', ['requires_approval', 'pending', 'review'])

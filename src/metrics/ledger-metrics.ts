@@ -166,6 +166,12 @@ function families(figures: LedgerFigures, providers: readonly string[], nowMs: n
       zeros: alone,
       samples: open.map(({ provider, approvalEndsWithinDay }) => [{ provider }, approvalEndsWithinDay]),
     },
+    {
+      name: 'estorno_approvals_overdue',
+      help: 'Refunds that wait for votes although the time for them has been over for two minutes: their runs do not go on.',
+      zeros: alone,
+      samples: open.map(({ provider, approvalsOverdue }) => [{ provider }, approvalsOverdue]),
+    },
   ];
 }
 

@@ -45,7 +45,7 @@ export function createWorkerMetrics(
   });
   const orphans = new Counter({
     name: 'estorno_orphans_resumed_total',
-    help: 'Open refunds without a running workflow that were taken up again.',
+    help: 'Runs started for open refunds that had none which goes on.',
     registers: [registry],
   });
   for (const provider of providers) {

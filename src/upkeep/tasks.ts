@@ -31,8 +31,13 @@ const ENGINE_ANSWERS_WITHIN_MS = 30_000;
 export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
   const { db, client, providers, timeZone, nowMs } = deps;
   const waker = createWaker(db, client, providers, nowMs);
+  const troubledSinceMs = new Map<string, number>();
   return [
-    { name: 'orphans', everyMs: SWEEP_EVERY_MS, run: () => withinReason(deps, () => sweepOrphans(deps)) },
+    {
+      name: 'orphans',
+      everyMs: SWEEP_EVERY_MS,
+      run: () => withinReason(deps, () => sweepOrphans(deps, troubledSinceMs)),
+    },
     {
       name: 'reconciliation-schedule',
       everyMs: SCHEDULE_EVERY_MS,
@@ -47,16 +52,21 @@ export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
   ];
 }
 
-async function sweepOrphans({ db, connection, client, observe, log }: TaskDeps): Promise<void> {
+async function sweepOrphans(
+  { db, connection, client, nowMs, observe, log }: TaskDeps,
+  troubledSinceMs: Map<string, number>,
+): Promise<void> {
   // A server whose database was lost knows neither our attributes nor any run.
   await registerSearchAttributes(connection, client.options.namespace);
-  const resumed = await resumeOrphans(db, client);
-  if (resumed.length === 0) return;
-  observe.orphansResumed(resumed.length);
-  log.warn(
-    { count: resumed.length, refundIds: resumed.slice(0, 20) },
-    'open refunds without a running workflow were taken up again',
-  );
+  await resumeOrphans(db, client, {
+    troubledSinceMs,
+    nowMs: nowMs(),
+    onEnded: (run, why) => log.warn({ ...run, why }, 'a run that held the id of a refund was ended'),
+    onResumed: (refundIds) => {
+      observe.orphansResumed(refundIds.length);
+      log.warn({ refundIds }, 'open refunds without a run were taken up again');
+    },
+  });
 }
 
 function withinReason<T>({ connection, nowMs }: TaskDeps, task: () => Promise<T>): Promise<T> {
