@@ -99,9 +99,10 @@ export interface ExpiryResult {
 /** Steps at the provider: remote, on its own task queue. `nowMs` is the workflow's clock. */
 export interface ProviderActivities {
   submit(input: { refundId: string; attempt: number; nowMs: number }): Promise<SubmitActivityResult>;
-  look(input: { refundId: string; source: EvidenceSource }): Promise<LookResult>;
+  /** `inReview`: the refund's run believes it to be, and hears where the ledger has gone on. */
+  look(input: { refundId: string; source: EvidenceSource; inReview?: boolean }): Promise<LookResult>;
   /** Looks again and again by its retries; ends when something is decided, or at `untilMs`. */
-  watch(input: { refundId: string; untilMs: number }): Promise<LookResult>;
+  watch(input: { refundId: string; untilMs: number; inReview?: boolean }): Promise<LookResult>;
   /** Reads once more, then carries out a person's resolution of a review, unless what is shown contradicts it. */
   resolve(input: {
     refundId: string;

@@ -1,4 +1,3 @@
-import type { EvidenceSource } from '../src/domain/refund.js';
 import type { LookResult } from '../src/domain/saga-state.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
 import { lookNeeded, noteLook, recordLook } from '../src/ledger/looks.js';
@@ -6,15 +5,18 @@ import { loadRefund } from '../src/ledger/refunds.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
 import { notDecidedYet } from './failures.js';
 import { readGuarded } from './guarded-calls.js';
+import type { ProviderActivities } from './interface.js';
 
 /** Reads the provider once and stores what that says of the refund's last attempt. */
 export async function look(
   deps: ActivityDeps,
-  input: { refundId: string; source: EvidenceSource },
+  input: Parameters<ProviderActivities['look']>[0],
 ): Promise<LookResult> {
   const known = await lookNeeded(deps.db, input.refundId);
-  if (known) return known;
   const { refund, payment } = await loadRefund(deps.db, input.refundId);
+  // Whoever reaches Temporal may have told the run that its review was not resolved.
+  if (input.inReview && refund.status !== 'review') return { kind: 'awaitsVotes' };
+  if (known) return known;
   const { provider } = providerNamed(deps, refund.provider);
   if (!provider) return { kind: 'unavailable', retryAfterMs: null };
 
@@ -50,9 +52,9 @@ export async function look(
 /** One look of the long silence; undecided, it fails so that the engine's retry is the next one. */
 export async function watch(
   deps: ActivityDeps,
-  input: { refundId: string; untilMs: number },
+  { untilMs, ...input }: Parameters<ProviderActivities['watch']>[0],
 ): Promise<LookResult> {
-  const result = await look(deps, { refundId: input.refundId, source: 'poll' });
+  const result = await look(deps, { ...input, source: 'poll' });
   switch (result.kind) {
     case 'landed':
     case 'rejected':
@@ -67,7 +69,7 @@ export async function watch(
     case 'unclear':
     case 'absent':
     case 'unavailable':
-      if (deps.nowMs() >= input.untilMs) return result;
+      if (deps.nowMs() >= untilMs) return result;
       throw notDecidedYet();
   }
 }

@@ -35,17 +35,17 @@ export async function submit(
   input: { refundId: string; attempt: number; nowMs: number },
 ): Promise<SubmitActivityResult> {
   const { refund, payment } = await loadRefund(deps.db, input.refundId);
-  const subject = {
-    refund,
-    payment,
-    number: input.attempt,
-    decisionMs: Math.max(input.nowMs, deps.nowMs()),
-  };
+  // What is asked for by hand may hold anything: no attempt has the number 0.
+  const next = refund.attempt + 1;
+  const number = Number.isInteger(input.attempt) && input.attempt <= next ? Math.max(0, input.attempt) : 0;
+  const workflowNowMs = Number.isFinite(input.nowMs) ? input.nowMs : 0;
+  const subject = { refund, payment, number, decisionMs: Math.max(workflowNowMs, deps.nowMs()) };
   const { provider } = providerNamed(deps, refund.provider);
-  const existing = (await attemptsOf(deps.db, refund.id, input.attempt)).find(
-    ({ number }) => number === input.attempt,
-  );
+  const attempts = await attemptsOf(deps.db, refund.id, number);
+  const existing = attempts.find((attempt) => attempt.number === number);
   if (existing) return continueClaimed(deps, provider, subject, existing);
+  if (refund.status !== 'pending') return notPending(refund);
+  if (number !== next) return earlierOpen(deps, refund);
   if (!provider) {
     const message = 'The provider is not enabled.';
     return postpone(deps, subject, 'provider_unavailable', 'provider_off', message, null);
@@ -109,15 +109,7 @@ async function afterClaim(
     case 'exists':
       return { result: standingResult(claimed.attempt), wakeRefundId: null };
     case 'earlierOpen':
-      return {
-        result: {
-          kind: 'unknown',
-          attempt: subject.refund.attempt,
-          firstSentAtMs: deps.nowMs(),
-          resendAfterMs: null,
-        },
-        wakeRefundId: null,
-      };
+      return earlierOpen(deps, subject.refund);
     case 'unusableReading':
       return postpone(deps, subject, 'provider_unavailable', UNUSABLE_READING, claimed.why, null);
     case 'paused':
@@ -144,13 +136,22 @@ async function afterClaim(
         wakeRefundId: null,
       };
     case 'refundClosed':
-      return {
-        result: { kind: 'ineligible', attempt: subject.refund.attempt, code: 'payment_not_refundable' },
-        wakeRefundId: null,
-      };
+      return notPending(subject.refund);
     default:
       return assertNever(claimed);
   }
+}
+
+/** People decide about it, or it has ended: its process asks the ledger. */
+function notPending({ attempt }: RefundRow): SubmitActivityResult {
+  return { result: { kind: 'notPending', attempt }, wakeRefundId: null };
+}
+
+function earlierOpen(deps: ActivityDeps, { attempt }: RefundRow): SubmitActivityResult {
+  return {
+    result: { kind: 'unknown', attempt, firstSentAtMs: deps.nowMs(), resendAfterMs: null },
+    wakeRefundId: null,
+  };
 }
 
 /** The claim is somebody's already: only under an idempotency key may it be sent again. */
@@ -164,6 +165,7 @@ async function continueClaimed(
   const nowMs = deps.nowMs();
   const mayRepeat =
     provider?.capabilities.idempotentSubmit === true &&
+    subject.refund.status === 'pending' &&
     attempt.conclusion === null &&
     attempt.answer?.kind !== 'accepted' &&
     nowMs < attempt.claimed_at.getTime() + REPEAT_FOR_MS &&

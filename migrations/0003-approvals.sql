@@ -18,6 +18,7 @@ ALTER TABLE refunds
     AND (approval_round = 0) = (approval_expires_at IS NULL)
     AND (approval_round = 0) = (approvals_required = 0)
   ),
+  ADD CONSTRAINT refunds_failure_known CHECK (failure_reason IN ('provider_not_enabled', 'payment_facts_mismatch', 'payment_not_refundable', 'refund_window_expired', 'partial_not_supported', 'currency_mismatch', 'amount_exceeds_available', 'limit_exceeded', 'insufficient_balance', 'provider_unavailable', 'provider_declined')),
   ADD CONSTRAINT refunds_approval_awaited CHECK ((status = 'requires_approval') = (approval_state IS NOT DISTINCT FROM 'pending'));
 -- What an actor asked for of late, for the daily limits.
 CREATE INDEX refunds_by_requester ON refunds (requested_by, created_at);
@@ -79,6 +80,7 @@ DROP FUNCTION refuse_evidence_change();
 DROP INDEX refunds_by_requester;
 ALTER TABLE refunds
   DROP CONSTRAINT refunds_approval_awaited,
+  DROP CONSTRAINT refunds_failure_known,
   DROP CONSTRAINT refunds_approval_whole,
   DROP COLUMN approval_expires_at,
   DROP COLUMN approval_requested_at,

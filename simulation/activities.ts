@@ -33,6 +33,7 @@ export function* submitActivity(
   const worker: Worker = { world, refund: refundOf(world.books, refundId), clock: world.workerClock() };
   const existing = attemptsOf(world.books, refundId).find((attempt) => attempt.number === number);
   if (existing) return yield* continueClaimed(worker, existing, workflowNowMs);
+  if (!world.rules.mayClaim(worker.refund)) return notPending(worker);
 
   const readAtMs = worker.clock();
   yield world.random.upTo(SECOND_MS);
@@ -71,7 +72,7 @@ function* afterClaim(worker: Worker, claimed: ClaimOutcome, sendByMs: number): T
     case 'ineligible':
       return kept({ kind: 'ineligible', attempt: refund.attempt, code: claimed.code });
     case 'refundClosed':
-      return kept({ kind: 'ineligible', attempt: refund.attempt, code: 'payment_not_refundable' });
+      return notPending(worker);
     default:
       return assertNever(claimed);
   }
@@ -117,7 +118,8 @@ function send({ world, clock }: Worker, attempt: AttemptRow, sendByMs: number): 
 }
 
 /** Reads the provider once and stores what that says of the refund's last attempt. */
-export function* lookActivity(world: World, refundId: string): Thread<LookResult> {
+export function* lookActivity(world: World, refundId: string, inReview: boolean): Thread<LookResult> {
+  if (inReview && refundOf(world.books, refundId).status !== 'review') return { kind: 'awaitsVotes' };
   const wanted = attemptToLookFor(world.books, refundId);
   if ('known' in wanted) return wanted.known;
   const clock = world.workerClock();
@@ -193,6 +195,10 @@ export function* resolveActivity(world: World, decision: Resend): Thread<Resolve
 
 function postpone({ world, refund, clock }: Worker, retryAfterMs: number | null): Recorded {
   return recordNotNow(world.books, refund.id, { reason: 'provider_unavailable', retryAfterMs }, clock());
+}
+
+function notPending({ refund }: Worker): Recorded {
+  return kept({ kind: 'notPending', attempt: refund.attempt });
 }
 
 function kept(result: SubmitResult): Recorded {

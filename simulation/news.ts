@@ -7,6 +7,8 @@ import type { Resend } from './ledger/resolution.js';
 export interface News {
   hint: boolean;
   laneFreed: boolean;
+  /** A person's message says that it is not as this run believes. */
+  isDoubted: boolean;
   /** What people's messages have made of the approval, or of the refund; the newest word. */
   approval: ApprovalStanding | null;
   /** What persons decided and nobody has carried out yet, oldest first. */
@@ -14,7 +16,7 @@ export interface News {
 }
 
 export function noNews(): News {
-  return { hint: false, laneFreed: false, approval: null, resolutions: [] };
+  return { hint: false, laneFreed: false, isDoubted: false, approval: null, resolutions: [] };
 }
 
 export function takeIn(news: News, standing: ApprovalStanding, rules: Rules): void {
@@ -28,19 +30,20 @@ export function isNews(standing: ApprovalStanding, known: ApprovalStanding | nul
 
 export function isWoken(state: SagaState, news: News): boolean {
   if (concerns(state, news.approval)) return true;
-  if (state.stage === 'approving') return isHinted(state, news);
+  if (state.stage === 'approving') return news.isDoubted || isHinted(state, news);
   if (state.stage === 'waiting') return news.laneFreed;
   return news.hint || (state.stage === 'review' && news.resolutions.length > 0);
 }
 
-/** What to go on with after a wait; the news is taken. */
-export function afterWait(state: SagaState, news: News): Observation {
-  const { approval: standing } = news;
+/** What to go on with after a wait, null where the ledger is to say how the approval stands; the news is taken. */
+export function afterWait(state: SagaState, news: News): Observation | null {
   const hinted = isHinted(state, news);
+  const isToAsk = concerns(state, news.approval) || (state.stage === 'approving' && news.isDoubted);
   news.hint = false;
   news.laneFreed = false;
+  news.isDoubted = false;
   news.approval = null;
-  if (standing && concerns(state, standing)) return { kind: 'approval', standing };
+  if (isToAsk) return null;
   if (state.stage === 'approving' && hinted) return { kind: 'hinted' };
   return { kind: state.stage === 'review' && news.resolutions.length > 0 ? 'resolutionAsked' : 'paused' };
 }

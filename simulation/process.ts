@@ -128,11 +128,12 @@ function* judged(world: World, process: Process, message: Message): Thread {
   wakeSleeping(world, process, lateMs);
 }
 
-/** A person wants it sent again; whoever is not in review knows nothing of that. */
+/** A person wants it sent again; whoever is not in review knows nothing of that, and may be wrong. */
 export function receiveResend(world: World, process: Process, resend: Resend): void {
-  if (process.stage !== 'review') return;
-  process.received.resends.push(resend);
-  process.news.resolutions.push(resend);
+  if (process.stage === 'review') {
+    process.received.resends.push(resend);
+    process.news.resolutions.push(resend);
+  } else process.news.isDoubted = true;
   wakeSleeping(world, process, 0);
 }
 
@@ -194,7 +195,8 @@ function* carryOut(
     case 'look': {
       if (rests(world, process, state)) return null;
       process.news.hint = false;
-      const result = yield* byEngine(world, process, () => lookActivity(world, id));
+      const inReview = state.stage === 'review';
+      const result = yield* byEngine(world, process, () => lookActivity(world, id, inReview));
       return { kind: 'looked', result: result ?? { kind: 'unavailable', retryAfterMs: null } };
     }
     case 'watch':
@@ -223,6 +225,8 @@ function* carryOut(
       return { kind: 'reviewed' };
     case 'expire':
       return yield* expire(world, id);
+    case 'seeApproval':
+      return { kind: 'approvalSeen', standing: yield* standingOf(world, process) };
     case 'remind':
       return {
         kind: 'reminded',
@@ -292,7 +296,9 @@ function* watch(
   const { pollMs, pollMaxMs } = world.termsFor(process.asked);
   for (let pauseMs = Math.min(pollMs * 32, pollMaxMs); ; pauseMs = Math.min(pauseMs * 1.5, pollMaxMs)) {
     if (rests(world, process, state)) return null;
-    const result = yield* byEngine(world, process, () => lookActivity(world, process.asked.id));
+    const result = yield* byEngine(world, process, () =>
+      lookActivity(world, process.asked.id, state.stage === 'review'),
+    );
     if (result && (isDecided(result) || world.nowMs >= untilMs)) return { kind: 'looked', result };
     yield* sleep(process, state, pauseMs);
     if (isWoken(state, process.news)) return yield* whatCameMeanwhile(world, process, state);
@@ -322,11 +328,13 @@ function isDecided(result: LookResult): boolean {
 
 /** How the approval stands the ledger itself says. */
 function* whatCameMeanwhile(world: World, process: Process, state: SagaState): Thread<Observation> {
-  const { books } = world;
   const seen = afterWait(state, process.news);
-  if (seen.kind !== 'approval') return seen;
-  const standing = yield* inLedger(world, () => approvalStanding(books, refundOf(books, process.asked.id)));
-  return { kind: 'approval', standing };
+  return seen ?? { kind: 'approval', standing: yield* standingOf(world, process) };
+}
+
+function* standingOf(world: World, { asked }: Process): Thread<ApprovalStanding> {
+  const { books } = world;
+  return yield* inLedger(world, () => approvalStanding(books, refundOf(books, asked.id)));
 }
 
 function* sleep(process: Process, state: SagaState, ms: number): Thread {

@@ -231,7 +231,7 @@ describe('a refund that had ended without money', () => {
     const closing = await compensateRefund(
       ledger.db,
       refundId,
-      'provider_declined',
+      'refund_window_expired',
       START_MS + 10 * QUIET_MS,
     );
     expect(closing.kind).toBe('closed');

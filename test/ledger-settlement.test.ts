@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { sql } from 'kysely';
+import { FAILURE_REASONS, type FailureReason } from '../src/domain/refund.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import type { EventRow } from '../src/ledger/refund-reads.js';
 import { transition } from '../src/ledger/refunds.js';
@@ -27,7 +28,8 @@ afterEach(async () => {
 
 const MINUTE_MS = 60_000;
 const settle = (refundId: string) => settleRefund(ledger.db, refundId, START_MS);
-const compensate = (refundId: string) => compensateRefund(ledger.db, refundId, 'provider_declined', START_MS);
+const compensate = (refundId: string, reason: FailureReason = 'provider_unavailable') =>
+  compensateRefund(ledger.db, refundId, reason, START_MS);
 
 describe('settling', () => {
   it('moves the money once, however often and by how many at once it is asked', async () => {
@@ -94,7 +96,9 @@ describe('compensating', () => {
     const waiting = await ledger.refund(paymentId);
     await ledger.submit(refundId, declined());
     await takeLane(ledger.db, waiting, START_MS);
-    const closings = await Promise.all(Array.from({ length: 10 }, () => compensate(refundId)));
+    const closings = await Promise.all(
+      Array.from({ length: 10 }, () => compensate(refundId, 'provider_declined')),
+    );
     closings.push(await compensate(refundId));
     for (const closing of closings) {
       expect(closing).toMatchObject({
@@ -125,6 +129,30 @@ describe('compensating', () => {
         why: 'an attempt is open or has landed',
       });
     }
+  });
+
+  it('is refused for a reason that nobody knows, and as declined where nothing was', async () => {
+    const sent = await ledger.refund(await ledger.payment());
+    await ledger.submit(sent, unknown());
+    await ledger.proveAbsent(sent);
+    const unsent = await ledger.refund(await ledger.payment());
+    for (const refundId of [sent, unsent]) {
+      const before = await ledger.refundRow(refundId);
+      for (const reason of ['the customer lied', '', { a: 1 }, null]) {
+        expect(await compensate(refundId, reason as FailureReason)).toMatchObject({ kind: 'refused' });
+      }
+      expect(await compensate(refundId, 'provider_declined')).toMatchObject({ kind: 'refused' });
+      expect(await ledger.refundRow(refundId)).toEqual(before);
+    }
+  });
+
+  it.each(FAILURE_REASONS)('knows the reason %s', async (reason) => {
+    const refundId = await ledger.refund(await ledger.payment());
+    await ledger.submit(refundId, declined());
+    expect(await compensate(refundId, reason)).toMatchObject({ refund: { failure_reason: reason } });
+    const { db } = ledger;
+    const another = sql`UPDATE refunds SET failure_reason = 'another' WHERE id = ${refundId}`.execute(db);
+    await expect(another).rejects.toThrow('refunds_failure_known');
   });
 
   it('takes a refund that still waits out of the queue', async () => {
@@ -205,7 +233,7 @@ describe('the lane of a payment', () => {
     await takeLane(ledger.db, silent, START_MS);
     const laterMs = START_MS + 3 * MINUTE_MS;
     await takeLane(ledger.db, present, laterMs);
-    expect(await compensateRefund(ledger.db, holder, 'provider_declined', laterMs)).toMatchObject({
+    expect(await compensateRefund(ledger.db, holder, 'provider_unavailable', laterMs)).toMatchObject({
       wakeRefundId: present,
     });
     expect(await takeLane(ledger.db, present, laterMs)).toEqual({ kind: 'taken' });

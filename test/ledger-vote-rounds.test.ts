@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { approvalsRequired } from '../src/domain/approval.js';
 import type { ApprovalRule } from '../src/domain/policy.js';
 import type { AdmissionRules } from '../src/ledger/admission.js';
+import { recordNotNow } from '../src/ledger/answers.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import { findRefund } from '../src/ledger/refund-reads.js';
 import { moveToReview, settleRefund } from '../src/ledger/settlement.js';
@@ -142,6 +143,16 @@ describe('a second round', () => {
     const window = { deadlineMs: submitBeforeMs + 600_000, submitBeforeMs };
     const refundId = await people.secondRound(await ledger.payment(), { window });
     expect(await ledger.refundRow(refundId)).toMatchObject({ approval_expires_at: new Date(submitBeforeMs) });
+  });
+
+  it('keeps its lane, whatever a step says of a provider that could not be read', async () => {
+    const paymentId = await ledger.payment();
+    const refundId = await people.secondRound(paymentId);
+    expect(await ledger.laneHolder(paymentId)).toBe(refundId);
+    const away = { reason: 'provider_unavailable', error: { code: 'x', message: 'x' } } as const;
+    const seen = { ...away, refundId, retryAfterMs: null, nowMs: RESEND_MS };
+    expect(await recordNotNow(ledger.db, seen)).toMatchObject({ wakeRefundId: null });
+    expect(await ledger.laneHolder(paymentId)).toBe(refundId);
   });
 
   it('is followed by a third, in which who opened the second may vote', async () => {

@@ -5,7 +5,7 @@ import { WorkflowUpdateFailedError } from '@temporalio/client';
 import type { PersonsMessage } from '../activities/interface.js';
 import type { ApprovalWait, SagaTerms } from '../src/domain/saga-state.js';
 import type { VoteDecision } from '../src/domain/vote.js';
-import { cancelUpdate, extendUpdate, voteUpdate } from '../workflows/messages.js';
+import { cancelUpdate, extendUpdate, resolveUpdate, voteUpdate } from '../workflows/messages.js';
 import { until } from './setup/eventually.js';
 import { answered, inTurn, said, TERMS, type Activities } from './setup/fake-activities.js';
 import { aStart, gate, openWorkflowStage, type WorkflowStage } from './setup/workflow-stage.js';
@@ -95,6 +95,24 @@ describe('a vote', () => {
     });
     expect(await stage.replayedResultOf(refundId)).toEqual(SUCCEEDED);
     expect(stage.seenOf(refundId)).toEqual(['admit', 'remind reminder', 'submit 1', 'settle']);
+  });
+
+  it.concurrent('is answered and decides while a reminder hangs', async () => {
+    const [tried, hangs] = [gate(), gate()];
+    const refundId = await begin({
+      admit: admitting({ reminders: { everyMs: 300, escalateAfterMs: DAY_MS } }),
+      castVote: async () => approved,
+      remind: async () => {
+        tried.open();
+        await hangs.opened;
+        return undefined;
+      },
+    });
+    await tried.opened;
+    expect(await vote(refundId)).toEqual(DONE);
+    await until(async () => stage.seenOf(refundId).includes('vote approve'));
+    hangs.open();
+    expect(await stage.replayedResultOf(refundId)).toEqual(SUCCEEDED);
   });
 
   it.concurrent('is answered where reminders can’t be written either', async () => {
@@ -271,6 +289,19 @@ describe('what is sent by hand through Temporal', () => {
     expect(await upsertsOf(refundId)).toBe(1);
     await vote(refundId);
     expect(await stage.replayedResultOf(refundId)).toEqual(SUCCEEDED);
+  });
+
+  it.concurrent('or said by a front door that knows of a review makes the run ask the ledger', async () => {
+    // No newer than the wait: the run hears nothing of it.
+    const refundId = await begin({ castVote: inTurn(said({ state: 'review', version: 0 })) });
+    await vote(refundId);
+    const decision = { id: 'd', refundVersion: 2, outcome: 'succeeded', evidence: 'e' } as const;
+    const body = { ...aMessage(refundId), ...decision };
+    expect(await stage.handleOf(refundId).executeUpdate(resolveUpdate, { args: [{ body }] })).toEqual({
+      kind: 'notInReview',
+    });
+    expect(await stage.replayedResultOf(refundId)).toEqual(SUCCEEDED);
+    expect(stage.seenOf(refundId)).toEqual(['admit', 'vote approve', 'look poll', 'settle']);
   });
 
   it.concurrent('as Temporal’s own cancel request changes nothing, for votes under way neither', async () => {

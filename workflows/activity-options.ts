@@ -8,14 +8,18 @@ import { providerTaskQueue } from './messages.js';
 const RECOVERED_WITHIN = '10s';
 
 /**
- * Ledger steps are short and safe to repeat; they are tried until PostgreSQL answers. Past some seconds the pauses become
- * timers: a workflow task that is kept alive for the length of an outage fills the history.
+ * Ledger steps are short and safe to repeat; they are tried until PostgreSQL answers. Each try ends, and each pause is a
+ * timer, before the workflow task would have to be kept alive: what comes in meanwhile is heard in another order when such
+ * a task is replayed (docs/decisions/0019).
  */
 export const LEDGER_STEP: LocalActivityOptions = {
-  startToCloseTimeout: '15s',
-  retry: { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: RECOVERED_WITHIN },
-  localRetryThreshold: '5s',
+  startToCloseTimeout: '3s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: RECOVERED_WITHIN },
+  localRetryThreshold: '100ms',
 };
+
+/** With its one reading at the provider, which has 3 s of its own. */
+export const ADMISSION_STEP: LocalActivityOptions = { ...LEDGER_STEP, startToCloseTimeout: '6s' };
 
 /** What a person asked is judged in the ledger, again and again until PostgreSQL answers; a repeat changes nothing. */
 export const MESSAGE_STEP: ActivityOptions = {

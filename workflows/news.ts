@@ -31,6 +31,7 @@ import {
   type Envelope,
   type Start,
 } from './messages.js';
+import { isHandled } from './told.js';
 
 const messages = proxyActivities<MessageActivities>(MESSAGE_STEP);
 
@@ -42,6 +43,8 @@ export interface News {
   heeded: 'webhook' | 'refresh' | null;
   /** What stood in the way may be gone. */
   mayRetry: boolean;
+  /** A person's message says that it is not as this run believes. */
+  isDoubted: boolean;
   /** What people's messages have made of the approval, or of the refund; the newest word. */
   approval: ApprovalStanding | null;
   /** What persons decided and nobody has carried out yet, oldest first. */
@@ -60,6 +63,7 @@ export function noNews(verdict: AdmissionVerdict | undefined): News {
     hint: null,
     heeded: null,
     mayRetry: false,
+    isDoubted: false,
     approval: null,
     resolutions: [],
     queuedBehind: null,
@@ -98,8 +102,9 @@ export function listen(start: Start, news: News, stage: () => SagaState['stage']
       await CancellationScope.nonCancellable(() => condition(() => stage() !== 'admitting'));
     }
     if (stage() !== 'review') {
-      // The ledger may know of a review that this run has not heard of: a look tells.
+      // The ledger may know of a review that this run has not heard of: a look tells, or the ledger itself.
       news.mayRetry = true;
+      news.isDoubted = true;
       return { kind: 'notInReview' };
     }
     const asked: AskedResolution = { message, verdict: undefined };
@@ -153,7 +158,11 @@ async function handled<Verdict>(
   news: News,
   handle: () => Promise<Handled<Verdict>>,
 ): Promise<Handled<Verdict>['verdict']> {
-  const { verdict, standing, wakeRefundId } = await CancellationScope.nonCancellable(handle);
+  const told = await CancellationScope.nonCancellable(handle);
+  if (!isHandled(told)) {
+    throw ApplicationFailure.nonRetryable('what came of the message is not known', 'Untold');
+  }
+  const { verdict, standing, wakeRefundId } = told;
   // Two messages may be told of in another order than they were judged in.
   if (standing && standing.version >= (news.approval?.version ?? 0)) news.approval = standing;
   await wake(wakeRefundId);
@@ -197,20 +206,21 @@ export function dismissResolutions({ resolutions }: News): void {
 /** Before anything is sent a hint is no news; after that, whatever the provider may have to show is. */
 export function isWoken(state: SagaState, news: News): boolean {
   if (concerns(state, news.approval)) return true;
-  if (state.stage === 'approving') return isHinted(state, news);
+  if (state.stage === 'approving') return news.isDoubted || isHinted(state, news);
   if (news.mayRetry) return true;
   if (state.stage === 'waiting') return false;
   return news.hint !== null || (state.stage === 'review' && news.resolutions.length > 0);
 }
 
-/** What to go on with after a wait; the news is taken. */
-export function afterWait(state: SagaState, news: News): Observation {
+/** What to go on with after a wait, null where the ledger is to say how the approval stands; the news is taken. */
+export function afterWait(state: SagaState, news: News): Observation | null {
   const hinted = isHinted(state, news);
+  const isToAsk = concerns(state, news.approval) || (state.stage === 'approving' && news.isDoubted);
   heed(news);
   news.mayRetry = false;
-  const standing = news.approval;
+  news.isDoubted = false;
   news.approval = null;
-  if (standing && concerns(state, standing)) return { kind: 'approval', standing };
+  if (isToAsk) return null;
   if (state.stage === 'approving' && hinted) return { kind: 'hinted' };
   return { kind: state.stage === 'review' && news.resolutions.length > 0 ? 'resolutionAsked' : 'paused' };
 }

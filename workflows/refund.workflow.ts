@@ -14,18 +14,19 @@ import {
 import { ApplicationFailure } from '@temporalio/common';
 import { assertNever } from '../src/domain/errors.js';
 import { begin, decide } from '../src/domain/saga.js';
-import type { Observation, SagaState, SagaTerms, Step } from '../src/domain/saga-state.js';
+import type { ApprovalStanding, Observation, SagaState, SagaTerms, Step } from '../src/domain/saga-state.js';
 import type {
   AdmissionVerdict,
   ClosingResult,
   LedgerActivities,
   ProviderActivities,
 } from '../activities/interface.js';
-import { LEDGER_STEP, providerCall, providerWatch } from './activity-options.js';
+import { ADMISSION_STEP, LEDGER_STEP, providerCall, providerWatch } from './activity-options.js';
 import { describeStage } from './details.js';
 import { refundIdOf, type Start } from './messages.js';
 import { afterWait, dismissResolutions, heed, isWoken, listen, noNews, wake, type News } from './news.js';
 import { showApproval, showEnd, shownBefore } from './search-attributes.js';
+import { lookTold, resolveTold, submitTold } from './told.js';
 
 const ledger = proxyLocalActivities<LedgerActivities>(LEDGER_STEP);
 const provider = proxyActivities<ProviderActivities>({ startToCloseTimeout: '5m' });
@@ -99,7 +100,7 @@ async function carryOut(
   switch (step.kind) {
     case 'admit': {
       const admission = await ledger.admit.executeWithOptions(
-        { ...LEDGER_STEP, summary: 'Validate and reserve' },
+        { ...ADMISSION_STEP, summary: 'Validate and reserve' },
         [start],
       );
       news.verdict = admission.verdict;
@@ -118,6 +119,8 @@ async function carryOut(
       );
       return { kind: 'reminded', ...(standing ? { standing } : {}) };
     }
+    case 'seeApproval':
+      return { kind: 'approvalSeen', standing: await standingOf(refundId) };
     case 'takeLane': {
       const lane = await ledger.takeLane.executeWithOptions(
         { ...LEDGER_STEP, summary: 'Take the payment’s lane' },
@@ -129,7 +132,7 @@ async function carryOut(
     case 'submit':
       return submit(step.attempt, refundId, termsOf(state));
     case 'look':
-      return look(refundId, termsOf(state), news);
+      return look(refundId, state, news);
     case 'watch':
       return watch(step.untilMs, refundId, state, news);
     case 'pause':
@@ -169,12 +172,15 @@ async function expire(refundId: string): Promise<Observation> {
 
 async function submit(attempt: number, refundId: string, terms: SagaTerms): Promise<Observation> {
   try {
-    const { result, wakeRefundId } = await provider.submit.executeWithOptions(
-      { ...providerCall(terms), summary: `Refund at ${terms.provider}, attempt ${attempt}` },
-      [{ refundId, attempt, nowMs: Date.now() }],
+    const told = submitTold(
+      await provider.submit.executeWithOptions(
+        { ...providerCall(terms), summary: `Refund at ${terms.provider}, attempt ${attempt}` },
+        [{ refundId, attempt, nowMs: Date.now() }],
+      ),
     );
-    await wake(wakeRefundId);
-    return { kind: 'submitted', result };
+    if (!told) return { kind: 'callLost' };
+    await wake(told.wakeRefundId);
+    return { kind: 'submitted', result: told.result };
   } catch (error) {
     if (!(error instanceof ActivityFailure)) throw error;
     log.error('the submit activity failed', { attempt });
@@ -182,18 +188,21 @@ async function submit(attempt: number, refundId: string, terms: SagaTerms): Prom
   }
 }
 
-async function look(refundId: string, terms: SagaTerms, news: News): Promise<Observation> {
+const UNREAD = { kind: 'unavailable', retryAfterMs: null } as const;
+
+async function look(refundId: string, state: SagaState, news: News): Promise<Observation> {
+  const terms = termsOf(state);
   const source = heed(news) === 'webhook' ? 'webhook' : 'poll';
   news.heeded = null;
   try {
     const result = await provider.look.executeWithOptions(
       { ...providerCall(terms), summary: `Look at ${terms.provider}` },
-      [{ refundId, source }],
+      [{ refundId, source, inReview: state.stage === 'review' }],
     );
-    return { kind: 'looked', result };
+    return { kind: 'looked', result: lookTold(result) ?? UNREAD };
   } catch (error) {
     if (!(error instanceof ActivityFailure)) throw error;
-    return { kind: 'looked', result: { kind: 'unavailable', retryAfterMs: null } };
+    return { kind: 'looked', result: UNREAD };
   }
 }
 
@@ -203,13 +212,13 @@ async function watch(untilMs: number, refundId: string, state: SagaState, news: 
   const scope = new CancellationScope();
   const watching = scope.run(() =>
     provider.watch.executeWithOptions({ ...providerWatch(terms), summary: `Watch at ${terms.provider}` }, [
-      { refundId, untilMs },
+      { refundId, untilMs, inReview: state.stage === 'review' },
     ]),
   );
   const woken = condition(() => isWoken(state, news)).then(() => null);
   try {
     const result = await Promise.race([watching, woken]);
-    if (result) return { kind: 'looked', result };
+    if (result) return { kind: 'looked', result: lookTold(result) ?? UNREAD };
     scope.cancel();
     await watching;
   } catch (error) {
@@ -233,33 +242,42 @@ async function pause(
 
 /** Whoever reaches Temporal may answer a message's step with a lie: how the approval stands the ledger itself says. */
 async function whatCameMeanwhile(refundId: string, state: SagaState, news: News): Promise<Observation> {
-  const seen = afterWait(state, news);
-  if (seen.kind !== 'approval') return seen;
-  const standing = await ledger.approvalStanding.executeWithOptions(
+  return afterWait(state, news) ?? { kind: 'approval', standing: await standingOf(refundId) };
+}
+
+function standingOf(refundId: string): Promise<ApprovalStanding> {
+  return ledger.approvalStanding.executeWithOptions(
     { ...LEDGER_STEP, summary: 'See how the approval stands' },
     [{ refundId }],
   );
-  return { kind: 'approval', standing };
 }
+
+const NOT_CARRIED_OUT = {
+  kind: 'providerUnavailable',
+  detail: 'It could not be carried out.',
+} as const;
 
 async function resolve(refundId: string, terms: SagaTerms, news: News): Promise<Observation> {
   const asked = news.resolutions.shift();
   if (!asked) throw new Error('no resolution was asked for');
   const { body, proof } = asked.message;
   try {
-    const { verdict, wakeRefundId } = await provider.resolve.executeWithOptions(
-      { ...providerCall(terms), summary: `A person decided: ${body.outcome}` },
-      [{ refundId, resolution: body, ...(proof === undefined ? {} : { proof }) }],
+    const told = resolveTold(
+      await provider.resolve.executeWithOptions(
+        { ...providerCall(terms), summary: `A person decided: ${body.outcome}` },
+        [{ refundId, resolution: body, ...(proof === undefined ? {} : { proof }) }],
+      ),
     );
+    const verdict = told?.verdict ?? NOT_CARRIED_OUT;
     asked.verdict = verdict;
-    await wake(wakeRefundId);
+    await wake(told?.wakeRefundId ?? null);
     return {
       kind: 'resolved',
       result: verdict.kind === 'closed' || verdict.kind === 'resend' ? verdict : { kind: 'refused' },
     };
   } catch (error) {
     if (!(error instanceof ActivityFailure)) throw error;
-    asked.verdict = { kind: 'providerUnavailable', detail: 'It could not be carried out.' };
+    asked.verdict = NOT_CARRIED_OUT;
     return { kind: 'resolved', result: { kind: 'refused' } };
   }
 }

@@ -45,7 +45,6 @@ export interface RefundStartOptions {
   readonly args: [Start];
   readonly workflowIdConflictPolicy: WorkflowIdConflictPolicy;
   readonly workflowIdReusePolicy: WorkflowIdReusePolicy;
-  readonly workflowTaskTimeout: '5s';
   readonly typedSearchAttributes: TypedSearchAttributes;
   readonly staticSummary: string;
   readonly staticDetails: string;
@@ -62,8 +61,6 @@ export function refundStartOptions(start: Start, hints: RefundHints): RefundStar
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
     // A closed run that never admitted must not block its key: the ledger's row is the guard.
     workflowIdReusePolicy: WorkflowIdReusePolicy.ALLOW_DUPLICATE,
-    // A worker that died is given up sooner than by the default of 10 s.
-    workflowTaskTimeout: '5s',
     typedSearchAttributes: new TypedSearchAttributes(searchAttributes(hints)),
     staticSummary: hints.summary,
     staticDetails: asked,

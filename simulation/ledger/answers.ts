@@ -127,8 +127,9 @@ function notNow(
   retryAfterMs: number | null,
   nowMs: number,
 ): Recorded {
-  const wakeRefundId = releaseLane(books, refundId, nowMs);
-  return { result: notNowResult(number, reason, retryAfterMs), wakeRefundId };
+  const result = notNowResult(number, reason, retryAfterMs);
+  if (refundOf(books, refundId).status !== 'pending') return kept(result);
+  return { result, wakeRefundId: releaseLane(books, refundId, nowMs) };
 }
 
 function notNowResult(attempt: number, reason: NotNowReason, retryAfterMs: number | null): SubmitResult {

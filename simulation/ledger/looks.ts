@@ -13,7 +13,6 @@ import {
   type Books,
   type Reading,
 } from './books.js';
-import { approvalWait } from './approval-standing.js';
 import { mayHaveMovedMoney, reopenAttempt } from './attempts.js';
 import { noticeLateMoney } from './late-money.js';
 import { standingOf } from './standing.js';
@@ -75,7 +74,7 @@ function votesAwaited(books: Books, refundId: string): LookResult | null {
   const refund = refundOf(books, refundId);
   if (refund.status !== 'requires_approval') return null;
   if (attemptsOf(books, refundId).some(mayHaveMovedMoney)) return null;
-  return { kind: 'awaitsVotes', wait: approvalWait(books, refund) };
+  return { kind: 'awaitsVotes' };
 }
 
 const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected', 'notSent', 'otherAmount']);

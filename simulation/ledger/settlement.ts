@@ -43,6 +43,8 @@ export function compensateRefund(
   const attempts = attemptsOf(books, refundId);
   if (!rules.mayRelease(attempts)) return { kind: 'refused' };
   if (!rules.isProcessToFail(refund, attempts)) return { kind: 'refused' };
+  const isDeclined = attempts.some(({ conclusion }) => conclusion === 'declined');
+  if (reason === 'provider_declined' && !isDeclined) return { kind: 'refused' };
   if (refund.money === 'reserved') payment.reservedMinor -= refund.amountMinor;
   transition(refund, 'failed');
   refund.failureReason = reason;

@@ -76,7 +76,6 @@ const unavailable: Observation = {
   result: { kind: 'notNow', attempt: 0, reason: 'provider_unavailable', retryAfterMs: null },
 };
 
-/** Each observation at instant 0, or at the one given beside it. */
 type Seen = Observation | readonly [Observation, number];
 function run(...story: readonly Seen[]): Decision {
   return continued(decide(begin(0), { kind: 'started' }, 0), ...story);
@@ -264,6 +263,7 @@ describe('another round', () => {
     [{ kind: 'reviewed' }, 3.6 * DAY_MS],
     [{ kind: 'resolutionAsked' }, 10 * DAY_MS],
     [{ kind: 'resolved', result: { kind: 'resend', attempt: 1, approval } }, 10 * DAY_MS],
+    [news(approval), 10 * DAY_MS],
   );
 
   it('begins anew: its own reminders, its own escalation, its own end', () => {

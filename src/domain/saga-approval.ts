@@ -5,13 +5,21 @@ import type { ApprovalWait, Decision, Reminder, SagaState } from './saga-state.j
 const DAY_MS = 24 * 3_600_000;
 /** Where there is no window an operator may name any year, and engines count their timers in nanoseconds. */
 const SLEEP_MS_MAX = 365 * DAY_MS;
+/** So soon the ledger is asked about what was only told. */
+const HEARSAY_MS = 1_000;
 /** So many days before the window closes people are warned, once each. */
 const WARNED_DAYS_LEFT = [7, 2, 1] as const;
 
 /** Waits for votes as `wait` says, which the ledger has just told. */
 export function awaitApproval(before: SagaState, wait: ApprovalWait, nowMs: number): Decision {
   const known = before.approval?.wait.round === wait.round ? before.approval : null;
-  const approval = known ? { ...known, wait } : { wait, reminders: 0, escalated: false };
+  const { reminders, escalated } = known ?? { reminders: 0, escalated: false };
+  return goOnWaiting({ ...before, stage: 'approving', approval: { wait, reminders, escalated } }, nowMs);
+}
+
+/** The same from a remote step, in whose place anybody who reaches Temporal may answer: the ledger is asked soon. */
+export function awaitToldApproval(before: SagaState, wait: ApprovalWait, nowMs: number): Decision {
+  const approval = { wait, reminders: 0, escalated: false, isHearsay: true } as const;
   return goOnWaiting({ ...before, stage: 'approving', approval }, nowMs);
 }
 
@@ -24,7 +32,7 @@ export function goOnWaiting(state: SagaState, nowMs: number): Decision {
   const due = dueReminder(state, nowMs);
   if (due) return { state: told(state, due), step: { kind: 'remind', of: due } };
   const next = Math.min(expiresAtMs, nextReminderMs(state), nextWarningMs(state, nowMs));
-  const ms = Math.min(Math.max(1, next - nowMs), SLEEP_MS_MAX);
+  const ms = Math.min(Math.max(1, next - nowMs), approval.isHearsay ? HEARSAY_MS : SLEEP_MS_MAX);
   return { state, step: { kind: 'pause', ms, why: 'requires_approval' } };
 }
 

@@ -36,6 +36,25 @@ function policyBoundMs(state: SagaState): number {
   }
 }
 
+/** Whether the same attempt may be sent once more, under its own key. */
+export function mayRepeat(state: SagaState, nowMs: number): boolean {
+  const terms = termsOf(state);
+  return (
+    state.stage === 'resolving' &&
+    terms.idempotentSubmit &&
+    !state.declined &&
+    state.firstSentAtMs !== null &&
+    nowMs < state.firstSentAtMs + REPEAT_FOR_MS &&
+    !windowClosed(state, nowMs)
+  );
+}
+
+/** The window forbids a new sending; it ends nothing that is already open. */
+export function windowClosed(state: SagaState, nowMs: number): boolean {
+  const before = termsOf(state).submitBeforeMs;
+  return before !== null && nowMs >= before;
+}
+
 /** A pause that doubles with each round. */
 export function growing(firstMs: number, round: number, mostMs: number): number {
   return Math.min(mostMs, firstMs * 2 ** Math.min(round, 30));

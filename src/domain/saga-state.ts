@@ -97,6 +97,8 @@ export interface SagaState {
     readonly wait: ApprovalWait;
     readonly reminders: number;
     readonly escalated: boolean;
+    /** Told by a remote step: the ledger is asked soon. */
+    readonly isHearsay?: true;
   };
   /** The last warning that the window closes: so many days before. */
   readonly warnedDaysLeft?: number;
@@ -119,7 +121,9 @@ export type SubmitResult =
       readonly resendAfterMs: number | null;
     }
   /** Looked at again just before the call, the refund breaks a rule: nothing was sent. */
-  | { readonly kind: 'ineligible'; readonly attempt: number; readonly code: FailureReason };
+  | { readonly kind: 'ineligible'; readonly attempt: number; readonly code: FailureReason }
+  /** The refund waits for people, is in review or has ended: nothing was read or sent. */
+  | { readonly kind: 'notPending'; readonly attempt: number };
 
 export type LookResult =
   | { readonly kind: 'landed' | 'rejected' | 'processing' }
@@ -135,8 +139,8 @@ export type LookResult =
   | { readonly kind: 'unavailable'; readonly retryAfterMs: number | null }
   /** The ledger holds no open attempt: nothing was ever sent under this number. */
   | { readonly kind: 'notSent'; readonly attempt: number }
-  /** Nothing of it shows, and people are asked: a run that was reset, or resumed too early, hears of it here. */
-  | { readonly kind: 'awaitsVotes'; readonly wait: ApprovalWait }
+  /** People are asked, or have answered: a run that was reset, resumed too early or lied to hears here that it must ask. */
+  | { readonly kind: 'awaitsVotes' }
   /** Whatever the provider shows, only a person ends this review. */
   | { readonly kind: 'awaitsPerson' };
 
@@ -164,6 +168,8 @@ export type Observation =
     }
   /** People voted, extended or canceled, or the time for it is over. */
   | { readonly kind: 'approval'; readonly standing: ApprovalStanding }
+  /** The same, because this run asked. */
+  | { readonly kind: 'approvalSeen'; readonly standing: ApprovalStanding }
   /** With how the approval stands, where the step told it. */
   | { readonly kind: 'reminded'; readonly standing?: ApprovalStanding }
   /** The provider may show something of an earlier sending. */
@@ -187,6 +193,8 @@ export type Step =
   /** Ends the wait for votes; the ledger says whether its time is over indeed. */
   | { readonly kind: 'expire' }
   | { readonly kind: 'remind'; readonly of: Reminder }
+  /** Asks the ledger how the approval stands. */
+  | { readonly kind: 'seeApproval' }
   | { readonly kind: 'takeLane' }
   /** Claims the attempt and calls; where it is claimed already, only a provider with idempotency keys is called again. */
   | { readonly kind: 'submit'; readonly attempt: number }

@@ -4,8 +4,8 @@
  * The ledger checks again whatever moves money: a step is a proposal, never an order to believe.
  */
 import { assertNever } from './errors.js';
-import { awaitApproval, dueWarning, goOnWaiting, told } from './saga-approval.js';
-import { growing, REPEAT_FOR_MS, termsOf, waitBounds } from './saga-bounds.js';
+import { awaitApproval, awaitToldApproval, dueWarning, goOnWaiting, told } from './saga-approval.js';
+import { growing, mayRepeat, termsOf, waitBounds, windowClosed } from './saga-bounds.js';
 import { pauseBeforeLook, pauseInReview } from './saga-pauses.js';
 import type { FailureReason, RefundStatus } from './refund.js';
 import type {
@@ -57,6 +57,8 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
         : goAhead({ ...state, terms: seen.terms }, nowMs);
     case 'approval':
       return afterApproval(state, seen.standing, nowMs);
+    case 'approvalSeen':
+      return afterAsking(state, seen.standing, nowMs);
     case 'reminded':
       if (seen.standing) return afterApproval(state, seen.standing, nowMs);
       return state.stage === 'approving' ? goOnWaiting(state, nowMs) : afterUnsentWait(state, nowMs);
@@ -117,6 +119,25 @@ function afterApproval(state: SagaState, standing: ApprovalStanding, nowMs: numb
   }
 }
 
+/** A remote step had said that people are asked, or were. Where the ledger knows nothing of that, what was sent is looked for. */
+function afterAsking(state: SagaState, standing: ApprovalStanding, nowMs: number): Decision {
+  const { stage } = state;
+  switch (standing.state) {
+    case 'closed':
+      return ended(state, standing.status);
+    case 'waiting':
+      return awaitApproval(state, standing, nowMs);
+    case 'review':
+      return stage === 'review' ? pauseInReview(state) : look(enter(state, 'review', nowMs));
+    case 'approved':
+      return stage === 'approving' || stage === 'review'
+        ? goAhead(enter(state, 'waiting', nowMs), nowMs)
+        : pauseBeforeLook(stage === 'confirming' ? state : enter(state, 'resolving', nowMs), nowMs, null);
+    default:
+      return assertNever(standing);
+  }
+}
+
 /** Towards a new attempt: the lane first, where there is one. */
 function goAhead(state: SagaState, nowMs: number): Decision {
   if (windowClosed(state, nowMs)) return compensate(state, 'refund_window_expired');
@@ -157,6 +178,8 @@ function afterSubmit(before: SagaState, result: SubmitResult, nowMs: number): De
       return compensate(state, 'provider_declined');
     case 'ineligible':
       return compensate(state, result.code);
+    case 'notPending':
+      return seeApproval(state);
     case 'notNow':
       // A repeat that never left says nothing of the sending before it: the ledger knows whether there was one.
       if (state.stage === 'resolving') return look(state);
@@ -207,7 +230,7 @@ function afterLook(state: SagaState, result: LookResult, nowMs: number): Decisio
       if (state.stage === 'review') return pauseInReview(state);
       return goAhead({ ...enter(state, 'waiting', nowMs), attempt: result.attempt }, nowMs);
     case 'awaitsVotes':
-      return awaitApproval(state, result.wait, nowMs);
+      return seeApproval(state);
     case 'awaitsPerson':
       return pauseInReview(enter(state, 'review', nowMs));
     case 'absent':
@@ -245,7 +268,9 @@ function afterResolution(state: SagaState, result: Resolved, nowMs: number): Dec
       return ended(state, result.status);
     case 'resend': {
       const resending = { ...enter(state, 'waiting', nowMs), attempt: result.attempt };
-      return result.approval ? awaitApproval(resending, result.approval, nowMs) : goAhead(resending, nowMs);
+      return result.approval
+        ? awaitToldApproval(resending, result.approval, nowMs)
+        : goAhead(resending, nowMs);
     }
     case 'refused':
       return look(state);
@@ -264,8 +289,10 @@ function afterRefusal(before: SagaState, nowMs: number): Decision {
 
 function afterPause(state: SagaState, nowMs: number): Decision {
   switch (state.stage) {
-    case 'approving':
-      return goOnWaiting(state, nowMs);
+    case 'approving': {
+      const onward = goOnWaiting(state, nowMs);
+      return state.approval?.isHearsay && onward.step.kind === 'pause' ? seeApproval(state) : onward;
+    }
     case 'waiting':
     case 'submitting': {
       const warning = dueWarning(state, nowMs);
@@ -327,18 +354,6 @@ function afterUnsentWait(state: SagaState, nowMs: number): Decision {
   return goAhead(state, nowMs);
 }
 
-function mayRepeat(state: SagaState, nowMs: number): boolean {
-  const terms = termsOf(state);
-  return (
-    state.stage === 'resolving' &&
-    terms.idempotentSubmit &&
-    !state.declined &&
-    state.firstSentAtMs !== null &&
-    nowMs < state.firstSentAtMs + REPEAT_FOR_MS &&
-    !windowClosed(state, nowMs)
-  );
-}
-
 /** Under its own key, which makes one refund of however many sendings. */
 function repeat(state: SagaState): Decision {
   return { state, step: { kind: 'submit', attempt: state.attempt } };
@@ -346,6 +361,10 @@ function repeat(state: SagaState): Decision {
 
 function look(state: SagaState): Decision {
   return { state, step: { kind: 'look' } };
+}
+
+function seeApproval(state: SagaState): Decision {
+  return { state, step: { kind: 'seeApproval' } };
 }
 
 function settle(state: SagaState): Decision {
@@ -374,10 +393,4 @@ function enter(state: SagaState, stage: Stage, nowMs: number): SagaState {
 
 function overdue(state: SagaState, nowMs: number, boundMs: number): boolean {
   return nowMs >= state.stageSinceMs + boundMs;
-}
-
-/** The window forbids a new sending; it ends nothing that is already open. */
-function windowClosed(state: SagaState, nowMs: number): boolean {
-  const before = termsOf(state).submitBeforeMs;
-  return before !== null && nowMs >= before;
 }

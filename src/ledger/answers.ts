@@ -168,6 +168,8 @@ async function notNow(
   nowMs: number,
 ): Promise<Recorded<SubmitResult>> {
   const result = notNowResult(seen);
+  // The lane of a refund that waits for people stays its own: what it sent before may still show up.
+  if (refund.status !== 'pending') return kept(result);
   await showPending(trx, refund, result.reason, event, nowMs, storable(seen.error));
   return { result, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }

@@ -15,7 +15,6 @@ import {
   appendEvent,
   type Subject,
 } from './attempt-writes.js';
-import { approvalWait } from './approval-standing.js';
 import {
   attemptsOf,
   isProvenAbsent,
@@ -60,7 +59,7 @@ export async function lookNeeded(db: Database, refundId: string): Promise<LookRe
 async function votesAwaited(db: Database | LedgerTransaction, refund: RefundRow): Promise<LookResult | null> {
   if (refund.status !== 'requires_approval') return null;
   if ((await attemptsOf(db, refund.id)).some(mayHaveMovedMoney)) return null;
-  return { kind: 'awaitsVotes', wait: await approvalWait(db, refund) };
+  return { kind: 'awaitsVotes' };
 }
 
 /** An open attempt, else one that landed, else the last one: an older attempt may be open again. */

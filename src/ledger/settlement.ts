@@ -1,5 +1,4 @@
-import type { FailureReason } from '../domain/refund.js';
-import { isOpen } from '../domain/refund.js';
+import { FAILURE_REASONS, isOpen, type FailureReason } from '../domain/refund.js';
 import { attemptsOf, mayHaveMovedMoney, type AttemptRow } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import type { TrailEvent } from './event-chain.js';
@@ -94,9 +93,10 @@ export async function compensateRefund(
     }
     // Whoever reaches Temporal may tell the process anything: what people decide ends by people, or by its time.
     if (refund.status === 'requires_approval') return { kind: 'refused', why: 'people are asked about it' };
-    if (refund.status === 'review' && attempts.every(({ conclusion }) => conclusion !== 'declined')) {
-      return AWAITS_PERSON;
-    }
+    const isDeclined = attempts.some(({ conclusion }) => conclusion === 'declined');
+    if (refund.status === 'review' && !isDeclined) return AWAITS_PERSON;
+    const isReason = reason === 'provider_declined' ? isDeclined : FAILURE_REASONS.includes(reason);
+    if (!isReason) return { kind: 'refused', why: 'nothing here fails of that' };
     return failWithin(trx, { refund, attempts, reason }, { type: 'refund_failed', data: {} }, nowMs);
   });
 }
