@@ -19,8 +19,8 @@ const base = {
 };
 
 export default {
-  // Most tests wait for a database or an engine: jest's own choice leaves a core idle, and of two cores one.
-  maxWorkers: '100%',
+  // Most tests wait for a database or an engine: with a worker a core, a fifth of two cores is idle.
+  maxWorkers: '150%',
   // A busy machine is no reason to fail.
   testTimeout: 20_000,
   projects: [

@@ -12,7 +12,7 @@ import { readTrail } from '../lab/books.js';
 import { compileService, type CompiledService } from './setup/compiled-service.js';
 
 const SEED = '20';
-const REFUNDS = 30;
+const REFUNDS = 20;
 
 describe('a small storm of faults and kills', () => {
   let compiled: CompiledService;
