@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+
 const transform = {
   '^.+\\.ts$': [
     '@swc/jest',
@@ -20,7 +22,7 @@ const base = {
 
 export default {
   // Most tests wait for a database or an engine: with a worker a core, a fifth of two cores is idle.
-  maxWorkers: '150%',
+  maxWorkers: Math.max(3, availableParallelism()),
   // A busy machine is no reason to fail.
   testTimeout: 20_000,
   projects: [
