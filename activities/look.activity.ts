@@ -12,10 +12,10 @@ export async function look(
   deps: ActivityDeps,
   input: Parameters<ProviderActivities['look']>[0],
 ): Promise<LookResult> {
-  const known = await lookNeeded(deps.db, input.refundId);
   const { refund, payment } = await loadRefund(deps.db, input.refundId);
   // Whoever reaches Temporal may have told the run that its review was not resolved.
   if (input.inReview && refund.status !== 'review') return { kind: 'awaitsVotes' };
+  const known = await lookNeeded(deps.db, refund);
   if (known) return known;
   const { provider } = providerNamed(deps, refund.provider);
   if (!provider) return { kind: 'unavailable', retryAfterMs: null };

@@ -14,7 +14,7 @@ import {
   traceOf,
   type People,
 } from './setup/approval-scene.js';
-import { assertBooks } from './setup/books.js';
+import { closeWithBooks } from './setup/books.js';
 import {
   accepted,
   openLedger,
@@ -31,13 +31,7 @@ beforeAll(async () => {
   ledger = await openLedger();
   people = peopleOf(ledger);
 });
-afterAll(async () => {
-  try {
-    await assertBooks(ledger.db);
-  } finally {
-    await ledger.close();
-  }
-});
+afterAll(() => closeWithBooks(ledger));
 
 const DAY_MS = 86_400_000;
 const END_MS = START_MS + 7 * DAY_MS;

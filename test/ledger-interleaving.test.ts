@@ -144,7 +144,7 @@ async function advance(world: World, refundId: string, fateOfCall: Fate): Promis
   const { db } = ledger;
   const refund = await ledger.refundRow(refundId);
   if (!isOpen(refund.status)) return;
-  const known = await lookNeeded(db, refundId);
+  const known = await lookNeeded(db, refund);
   const last = (await ledger.attempts(refundId)).at(-1);
   if (known?.kind === 'landed') {
     await settleRefund(db, refundId, world.nowMs);

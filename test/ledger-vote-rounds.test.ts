@@ -15,7 +15,7 @@ import {
   sumsOf,
   type People,
 } from './setup/approval-scene.js';
-import { assertBooks } from './setup/books.js';
+import { closeWithBooks } from './setup/books.js';
 import { done, openLedger, reading, START_MS, unknown, type LedgerScene } from './setup/ledger-scene.js';
 
 let ledger: LedgerScene;
@@ -24,13 +24,7 @@ beforeAll(async () => {
   ledger = await openLedger();
   people = peopleOf(ledger);
 });
-afterAll(async () => {
-  try {
-    await assertBooks(ledger.db);
-  } finally {
-    await ledger.close();
-  }
-});
+afterAll(() => closeWithBooks(ledger));
 
 const DAY_MS = 86_400_000;
 const END_MS = START_MS + 7 * DAY_MS;

@@ -6,7 +6,7 @@ import { recordForgery, recordRefusal } from '../src/ledger/refused-messages.js'
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
 import { readPolicy } from '../src/policy.js';
 import { eventsOf, peopleOf, SOON_MS, storedVotes, sumsOf, type People } from './setup/approval-scene.js';
-import { assertBooks } from './setup/books.js';
+import { closeWithBooks } from './setup/books.js';
 import { done, openLedger, START_MS, type LedgerScene } from './setup/ledger-scene.js';
 
 let ledger: LedgerScene;
@@ -15,13 +15,7 @@ beforeAll(async () => {
   ledger = await openLedger();
   people = peopleOf(ledger);
 });
-afterAll(async () => {
-  try {
-    await assertBooks(ledger.db);
-  } finally {
-    await ledger.close();
-  }
-});
+afterAll(() => closeWithBooks(ledger));
 
 const DAY_MS = 86_400_000;
 const END_MS = START_MS + 7 * DAY_MS;

@@ -5,7 +5,6 @@ import type { SubmitResult } from '../domain/saga-state.js';
 import {
   updateAttempt,
   landed,
-  openOrLanded,
   otherOwner,
   noticeLateMoney,
   showOrAppend,
@@ -13,7 +12,7 @@ import {
   type Subject,
   type AttemptColumns,
 } from './attempt-writes.js';
-import { attemptsOf, type AttemptRow } from './attempts.js';
+import { attemptsOf, openOrLanded, type AttemptRow } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import { releaseLane } from './lanes.js';
 import { lockRefund, showPending, type RefundRow } from './refunds.js';

@@ -56,13 +56,6 @@ export function landed(
   };
 }
 
-export function openOrLanded(attempts: readonly AttemptRow[]): AttemptRow | undefined {
-  return (
-    attempts.findLast((attempt) => attempt.conclusion === null) ??
-    attempts.findLast((attempt) => attempt.conclusion === 'landed')
-  );
-}
-
 /** The refund that has the provider's id already, by another attempt than this one. */
 export async function otherOwner(
   trx: LedgerTransaction,

@@ -60,9 +60,7 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     if (refund.status !== 'pending') return { kind: 'refundClosed' };
     if (claim.number !== refund.attempt + 1) return { kind: 'earlierOpen' };
 
-    if (attempts.some(({ conclusion }) => conclusion === null || conclusion === 'landed')) {
-      return { kind: 'earlierOpen' };
-    }
+    if (openOrLanded(attempts)) return { kind: 'earlierOpen' };
 
     const standing = await standingOf(trx, payment);
     // Before anything is opened again: of two that are open, each would keep the other from being told apart.
@@ -174,6 +172,13 @@ async function reopenEarlier(
     return 'open';
   }
   return 'none';
+}
+
+export function openOrLanded(attempts: readonly AttemptRow[]): AttemptRow | undefined {
+  return (
+    attempts.findLast((attempt) => attempt.conclusion === null) ??
+    attempts.findLast((attempt) => attempt.conclusion === 'landed')
+  );
 }
 
 /** Whether an attempt is open, or has landed, so that ending the refund would not be the truth. */

@@ -8,7 +8,6 @@ import type { LookResult } from '../domain/saga-state.js';
 import {
   updateAttempt,
   landed,
-  openOrLanded,
   otherOwner,
   noticeLateMoney,
   showOrAppend,
@@ -19,6 +18,7 @@ import {
   attemptsOf,
   isProvenAbsent,
   mayHaveMovedMoney,
+  openOrLanded,
   othersOf,
   reopenAttempt,
   type AttemptRow,
@@ -43,14 +43,9 @@ export interface Look {
 }
 
 /** Null where there is an open attempt to look for; else what the ledger knows without looking. */
-export async function lookNeeded(db: Database, refundId: string): Promise<LookResult | null> {
-  const found = attemptToLookFor(await attemptsOf(db, refundId));
+export async function lookNeeded(db: Database, refund: RefundRow): Promise<LookResult | null> {
+  const found = attemptToLookFor(await attemptsOf(db, refund.id));
   if (!('known' in found)) return null;
-  const refund = await db
-    .selectFrom('refunds')
-    .selectAll()
-    .where('id', '=', refundId)
-    .executeTakeFirstOrThrow();
   if (refund.review_ends_by === 'person') return { kind: 'awaitsPerson' };
   return (await votesAwaited(db, refund)) ?? found.known;
 }

@@ -1,5 +1,5 @@
 import { FAILURE_REASONS, isOpen, type FailureReason } from '../domain/refund.js';
-import { attemptsOf, mayHaveMovedMoney, type AttemptRow } from './attempts.js';
+import { attemptsOf, mayHaveMovedMoney, openOrLanded, type AttemptRow } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import type { TrailEvent } from './event-chain.js';
 import { releaseLane } from './lanes.js';
@@ -88,9 +88,7 @@ export async function compensateRefund(
     if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
     if (refund.review_ends_by === 'person') return AWAITS_PERSON;
     const attempts = await attemptsOf(trx, refundId);
-    if (attempts.some((attempt) => attempt.conclusion === null || attempt.conclusion === 'landed')) {
-      return { kind: 'refused', why: 'an attempt is open or has landed' };
-    }
+    if (openOrLanded(attempts)) return { kind: 'refused', why: 'an attempt is open or has landed' };
     // Whoever reaches Temporal may tell the process anything: what people decide ends by people, or by its time.
     if (refund.status === 'requires_approval') return { kind: 'refused', why: 'people are asked about it' };
     const isDeclined = attempts.some(({ conclusion }) => conclusion === 'declined');

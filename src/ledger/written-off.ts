@@ -2,8 +2,8 @@
 import { assertNever } from '../domain/errors.js';
 import type { ProviderRefund } from '../domain/provider.js';
 import { isOpen } from '../domain/refund.js';
-import { openOrLanded, otherOwner, type Subject } from './attempt-writes.js';
-import { attemptsOf, type AttemptRow } from './attempts.js';
+import { otherOwner, type Subject } from './attempt-writes.js';
+import { attemptsOf, openOrLanded, type AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
 import { applyFound, applyOtherAmount, matchFor } from './looks.js';
 import type { PaymentReading } from './reconcile.js';

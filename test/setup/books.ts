@@ -4,6 +4,18 @@ import { eventHash } from '../../src/ledger/event-chain.js';
 import type { EventRow } from '../../src/ledger/refund-reads.js';
 import { isOpen } from '../../src/domain/refund.js';
 
+/** The end of a suite whose every case must have left the books right. */
+export async function closeWithBooks(ledger: {
+  readonly db: Database;
+  readonly close: () => Promise<void>;
+}): Promise<void> {
+  try {
+    await assertBooks(ledger.db);
+  } finally {
+    await ledger.close();
+  }
+}
+
 /** Whatever happened before: no money appears, vanishes or moves twice, and the trail tells how it came. */
 export async function assertBooks(db: Database): Promise<void> {
   const payments = await db.selectFrom('payments').selectAll().execute();
