@@ -4,7 +4,7 @@
  */
 
 const TYPE_ONLY = ['type-only'];
-const ENTRIES = '^src/(main|worker|dev|key|migrate)\\.ts$';
+const ENTRIES = '^src/(main|worker|dev|key|migrate|audit)\\.ts$';
 const TESTS = '\\.spec\\.ts$|^test/';
 
 /** A package as the resolver sees it: by its folder in node_modules, or by its bare name where it has no types. */
@@ -99,7 +99,7 @@ module.exports = {
       may: [
         '^activities/',
         DOMAIN,
-        '^src/(ledger|signing)/',
+        '^src/(ledger|signing|outbound)/',
         PROVIDER_CATALOGUE,
         packages('@temporalio/activity', '@temporalio/common'),
       ],
@@ -108,6 +108,23 @@ module.exports = {
 
     ...room('ledger', '^src/ledger/', {
       may: ['^src/ledger/', DOMAIN, packages('kysely', 'pg', 'canonicalize'), builtin('crypto')],
+    }),
+
+    ...room('outbound', '^src/outbound/', {
+      may: [
+        '^src/outbound/',
+        packages('ipaddr.js', 'standardwebhooks', 'undici'),
+        builtin('(net|dns/promises)'),
+      ],
+    }),
+
+    ...room('sealing', '^src/sealing/', {
+      may: [
+        '^src/(sealing|signing)/',
+        DOMAIN,
+        packages('@temporalio/common', '@temporalio/proto'),
+        builtin('url'),
+      ],
     }),
 
     ...room('signing', '^src/signing/', {
@@ -152,9 +169,12 @@ module.exports = {
       except: ['^src/providers/(registry|http|json|instants)\\.ts$'],
     }),
     ...[
-      ['undici', '^src/(providers/http|[^/]+)\\.ts$'],
+      ['undici', '^src/(providers/http|outbound/post|[^/]+)\\.ts$'],
+      ['standardwebhooks', '^src/outbound/signature\\.ts$'],
       ['lossless-json', '^src/providers/json\\.ts$'],
-      ['luxon', '^src/(policy|domain/window|providers/instants)\\.ts$'],
+      ['luxon', '^src/(key|policy|domain/window|providers/instants)\\.ts$'],
+      ['jose', '^src/api/identity-token\\.ts$'],
+      ['rate-limiter-flexible', '^src/api/rate-limits\\.ts$'],
       ['kysely', '^src/ledger/'],
       ['prom-client', '^src/metrics/'],
     ].map(([name, owner]) => ({
@@ -171,10 +191,20 @@ module.exports = {
         DOMAIN,
         '^src/(ledger|signing)/',
         '^workflows/(messages|start-options)\\.ts$',
+        '^src/outbound/endpoint-url\\.ts$',
+        '^src/sealing/sealed-payload\\.ts$',
         PROVIDER_CATALOGUE,
         NEST,
-        packages('@temporalio/client', '@temporalio/common', 'zod', 'canonicalize'),
-        builtin('(crypto|fs/promises|http|module|net|path|stream|timers/promises|url)'),
+        packages(
+          '@temporalio/client',
+          '@temporalio/common',
+          'zod',
+          'canonicalize',
+          'jose',
+          'rate-limiter-flexible',
+          'ipaddr.js',
+        ),
+        builtin('(crypto|fs/promises|http|module|net|path|perf_hooks|stream|timers/promises|url)'),
       ],
       mayTypes: [
         '^activities/interface\\.ts$',
@@ -187,7 +217,7 @@ module.exports = {
         '^src/upkeep/',
         DOMAIN,
         '^src/(ledger/|temporal\\.ts$)',
-        '^workflows/(messages|start-options)\\.ts$',
+        '^workflows/(messages|start-options|delivery-messages)\\.ts$',
         packages('@temporalio/client', '@temporalio/common'),
         builtin('(crypto|timers/promises)'),
       ],

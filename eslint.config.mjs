@@ -59,13 +59,13 @@ const pureChance = 'The domain is pure: the same input decides the same, always.
 const tests = ['**/*.spec.ts', 'test/**/*.ts'];
 const readsEnvironment = [
   'src/config.ts',
-  'src/{main,worker,dev,key,migrate}.ts',
+  'src/{main,worker,dev,key,migrate,audit}.ts',
   'simulators/main.ts',
   'scripts/**',
   'test/setup/**',
 ];
 const talksToTheTerminal = [
-  'src/{main,worker,dev,key,migrate,startup-failure}.ts',
+  'src/{main,worker,dev,key,migrate,audit,startup-failure}.ts',
   'src/embedded/**/*.ts',
   'simulators/main.ts',
   'scripts/**',
