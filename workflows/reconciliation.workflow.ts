@@ -1,5 +1,6 @@
 import {
   ActivityFailure,
+  ApplicationFailure,
   condition,
   continueAsNew,
   executeChild,
@@ -47,14 +48,18 @@ export interface Reconciling {
   doubtful: boolean;
 }
 
+/** The schedule's runs are told nothing. */
+const SCHEDULED: Envelope<ReconciliationStart> = { body: { reconciliationId: null } };
+
 type Run = ReconciliationStart & { readonly reconciliationId: string };
 
 /** Compares all that may have changed with the providers, and once more, a quiet time later, what was put in doubt. */
 export async function reconciliation(
-  { body: start }: Envelope<ReconciliationStart>,
+  { body: start }: Envelope<ReconciliationStart> = SCHEDULED,
   carried?: Reconciling,
 ): Promise<void> {
   if (start.reconciliationId === null) return underOwnId();
+  requireId(start.reconciliationId);
   const run = { reconciliationId: start.reconciliationId };
   const { providers, quietMs } = await ledger.beginReconciliation(run);
   const state = carried ?? {
@@ -70,6 +75,12 @@ export async function reconciliation(
   }
   if (state.pass === 'doubtful') await readThrough(run, state);
   await note(run, state, true);
+}
+
+/** What is started by hand may be anything; it shall end at once, instead of being tried for ever. */
+function requireId(id: unknown): void {
+  if (typeof id === 'string') return;
+  throw ApplicationFailure.nonRetryable('not a start that a reconciliation understands', 'MalformedStart');
 }
 
 /** A scheduled run gets the workflow id that any other has, so that whoever asks for it finds it. */
@@ -140,6 +151,7 @@ export async function paymentReconciliation(
   { body: payment }: Envelope<PaymentReconciliationStart>,
   carriedOn = false,
 ): Promise<void> {
+  requireId(payment.paymentId);
   const calls = { made: carriedOn ? 1 : 0 };
   setHandler(readAgainSignal, () => {
     calls.made += 1;

@@ -46,12 +46,13 @@ function messageOf(action: ProvenAction, body: object): string {
   return text;
 }
 
-function proofBy({ id, secret }: ProofKeys['keys'][number], message: string): string {
+/** `v1.<key id>.<base64url of the HMAC-SHA256>` of the text. */
+export function proofBy({ id, secret }: ProofKeys['keys'][number], message: string): string {
   return `v1.${id}.${createHmac('sha256', secret).update(message).digest('base64url')}`;
 }
 
 /** Compares texts, not what they decode to: base64url has several spellings of the same bytes. */
-function isSame(expected: string, given: string): boolean {
+export function isSame(expected: string, given: string): boolean {
   const [one, other] = [Buffer.from(expected), Buffer.from(given)];
   return one.length === other.length && timingSafeEqual(one, other);
 }
