@@ -15,6 +15,7 @@ import type {
   VoteMessage,
   VoteVerdict,
 } from '../activities/interface.js';
+import { REFUND_WORKFLOW_ID_PREFIX } from '../src/domain/refund.js';
 
 /** Every message travels in an envelope; `proof` is the front door's signature where one is required. */
 export interface Envelope<T> {
@@ -26,7 +27,6 @@ export const REFUND_WORKFLOW_TYPE = 'refund';
 export const REFUND_TASK_QUEUE = 'estorno';
 
 const PROVIDER_TASK_QUEUE_PREFIX = 'estorno/provider/';
-const REFUND_WORKFLOW_ID_PREFIX = 'refund/';
 
 /** Provider calls have a queue a provider, so that a slow one delays nobody else. */
 export function providerTaskQueue(provider: string): string {

@@ -95,3 +95,6 @@ const OPEN: ReadonlySet<RefundStatus> = new Set(['requires_approval', 'pending',
 export function isOpen(status: RefundStatus): boolean {
   return OPEN.has(status);
 }
+
+/** Its process in Temporal is this and the refund's id. */
+export const REFUND_WORKFLOW_ID_PREFIX = 'refund/';

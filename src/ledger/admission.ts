@@ -1,5 +1,6 @@
 import { approvalEndMs } from '../domain/approval.js';
 import type { BrokenRule, DailyLimits, EligibilityDecision } from '../domain/eligibility.js';
+import { newsOf } from '../domain/news.js';
 import type { Payment, PaymentMethod } from '../domain/payment.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { Policy } from '../domain/policy.js';
@@ -7,8 +8,9 @@ import type { RefundReason } from '../domain/refund.js';
 import type { RefundWindow } from '../domain/window.js';
 import { usedToday } from './daily-limits.js';
 import type { Database, LedgerTransaction } from './database.js';
-import { appendPaymentEvent, appendRefundEvent } from './event-chain.js';
+import { appendPaymentEvent, appendRefundEvent, requestHash } from './event-chain.js';
 import { matchDeliveries } from './inbox.js';
+import { noteNews } from './outbox.js';
 import { paymentFromRow } from './payment-row.js';
 import type { PaymentRow, RefundRow } from './refunds.js';
 import { bookExternal, standingOf, type Standing } from './standing.js';
@@ -277,45 +279,44 @@ async function reserve(
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const end = await appendRefundEvent(
-    trx,
-    { id: refund.id, paymentId: payment.id, end: { sequence: 0, hash: '' } },
-    {
-      type: 'refund_created',
-      origin: 'service',
-      actor: admission.actor,
-      reason: admission.reason,
-      requestId: admission.requestId,
-      occurredAtMs: admission.nowMs,
-      data: {
-        status,
-        pending_reason: pendingReason,
-        approval: approval && {
-          required: approval.approvals_required,
-          expires_at: approval.approval_expires_at.toISOString(),
-        },
-        amount_minor: amountMinor,
-        currency: payment.currency,
-        content_hash: contentHash,
-        policy_version: admission.policy.version,
-        proof: admission.proof,
-        provider_read: admission.reading
-          ? {
-              read_at: new Date(admission.reading.readAtMs).toISOString(),
-              provider_status: admission.reading.snapshot.providerStatus,
-              refunds: admission.reading.snapshot.refunds,
-            }
-          : null,
-        version: refund.version,
+  const end = await appendRefundEvent(trx, refund, {
+    type: 'refund_created',
+    origin: 'service',
+    actor: admission.actor,
+    reason: admission.reason,
+    requestId: admission.requestId,
+    occurredAtMs: admission.nowMs,
+    data: {
+      status,
+      pending_reason: pendingReason,
+      approval: approval && {
+        required: approval.approvals_required,
+        expires_at: approval.approval_expires_at.toISOString(),
       },
+      amount_minor: amountMinor,
+      currency: payment.currency,
+      content_hash: contentHash,
+      request_hash: requestHash(refund),
+      policy_version: admission.policy.version,
+      proof: admission.proof,
+      provider_read: admission.reading
+        ? {
+            read_at: new Date(admission.reading.readAtMs).toISOString(),
+            provider_status: admission.reading.snapshot.providerStatus,
+            refunds: admission.reading.snapshot.refunds,
+          }
+        : null,
+      version: refund.version,
     },
-  );
-  return trx
+  });
+  const admitted = await trx
     .updateTable('refunds')
-    .set({ event_sequence: end.sequence, event_hash: end.hash })
+    .set(end)
     .where('id', '=', refund.id)
     .returningAll()
     .executeTakeFirstOrThrow();
+  await noteNews(trx, refund.id, newsOf(null, status), admission.nowMs);
+  return admitted;
 }
 
 /** The first round of votes; null: nobody need agree. */

@@ -118,20 +118,15 @@ export async function appendEvent(
   nowMs: number,
 ): Promise<void> {
   const current = await reread(trx, refund);
-  const end = await appendRefundEvent(
-    trx,
-    {
-      id: current.id,
-      paymentId: current.payment_id,
-      end: { sequence: current.event_sequence, hash: current.event_hash },
-    },
-    { origin: 'service', actor: SERVICE_ACTOR, reason: null, requestId: null, ...event, occurredAtMs: nowMs },
-  );
-  await trx
-    .updateTable('refunds')
-    .set({ event_sequence: end.sequence, event_hash: end.hash })
-    .where('id', '=', current.id)
-    .execute();
+  const end = await appendRefundEvent(trx, current, {
+    origin: 'service',
+    actor: SERVICE_ACTOR,
+    reason: null,
+    requestId: null,
+    ...event,
+    occurredAtMs: nowMs,
+  });
+  await trx.updateTable('refunds').set(end).where('id', '=', current.id).execute();
 }
 
 export async function reread(trx: LedgerTransaction, refund: RefundRow): Promise<RefundRow> {

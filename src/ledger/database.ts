@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type ColumnType, type Generated, type Transaction } from 'kysely';
+import { Kysely, type ColumnType, type Generated, type GeneratedAlways, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { ProviderError, SubmitOutcome } from '../domain/provider.js';
 import type { AbsentRead } from '../domain/absence.js';
@@ -6,11 +6,14 @@ import type { Evidence, FailureReason, PendingReason, RefundReason, RefundStatus
 import type { PaymentMethod } from '../domain/payment.js';
 import type { Policy } from '../domain/policy.js';
 import type { AttemptSnapshot } from './attempts.js';
+import { AuditedDialect, type AuditMacs } from './audit-macs.js';
 import type { ExternalDoubt } from './standing.js';
 import type { BrokenRule } from '../domain/eligibility.js';
 import type { ApprovalState, VoteDecision } from '../domain/vote.js';
 import type { MessageAction } from './front-door-messages.js';
 import type { Doubt } from '../domain/reversal.js';
+import type { DeliveryStatus } from './deliveries.js';
+import type { SealedSecret } from './webhook-endpoints.js';
 
 export type Database = Kysely<Schema>;
 export type LedgerTransaction = Transaction<Schema>;
@@ -36,6 +39,10 @@ export interface Schema {
     settled_at: Date | null;
     external_read_at: Generated<Date | null>;
     external_doubt: ColumnType<ExternalDoubt | null, string | null | undefined, string | null>;
+    event_sequence: Generated<number>;
+    event_hash: Generated<string>;
+    event_mac: Generated<string | null>;
+    event_seal: Generated<string | null>;
     created_by: string;
     created_at: Date;
   };
@@ -78,6 +85,9 @@ export interface Schema {
     version: Generated<number>;
     event_sequence: Generated<number>;
     event_hash: Generated<string>;
+    /** Null: its last event was written without AUDIT_KEYS. */
+    event_mac: Generated<string | null>;
+    event_seal: Generated<string | null>;
     created_at: Date;
     updated_at: Date;
   };
@@ -125,6 +135,7 @@ export interface Schema {
     data: Json<Record<string, unknown>>;
     previous_hash: string;
     hash: string;
+    mac: string | null;
   };
   provider_attempts: {
     refund_id: string;
@@ -172,8 +183,12 @@ export interface Schema {
     actor: string;
     roles: string[];
     created_at: Date;
-    revoked_at: Date | null;
+    revoked_at: Generated<Date | null>;
+    expires_at: Generated<Date | null>;
+    replaced_by: Generated<string | null>;
+    last_used_at: Generated<Date | null>;
   };
+  actors: { folded: string; actor: string };
   provider_credentials: { owner: string; sealed: string; updated_at: Date };
   breakers: {
     provider: string;
@@ -212,6 +227,45 @@ export interface Schema {
     report: Json<Record<string, unknown>>;
   };
   leases: { name: string; holder: string; until: Date };
+  webhook_endpoints: {
+    id: string;
+    url: string;
+    /** Null: all. */
+    types: string[] | null;
+    status: Generated<'active' | 'disabled'>;
+    disabled_reason: ColumnType<string | null, undefined, string | null>;
+    secrets: Json<readonly SealedSecret[]>;
+    created_by: string;
+    created_at: Date;
+    updated_at: Date;
+  };
+  webhook_messages: {
+    id: string;
+    sequence: GeneratedAlways<number>;
+    /** Null: a ping. */
+    refund_id: string | null;
+    version: number | null;
+    type: string;
+    body: string;
+    occurred_at: Date;
+  };
+  webhook_deliveries: {
+    id: string;
+    endpoint_id: string;
+    message_id: string;
+    sequence: number;
+    subject: string;
+    status: Generated<DeliveryStatus>;
+    attempts: Generated<number>;
+    first_attempt_at: ColumnType<Date | null, undefined, Date | null>;
+    last_attempt_at: ColumnType<Date | null, undefined, Date | null>;
+    next_attempt_at: ColumnType<Date | null, undefined, Date | null>;
+    last_status: ColumnType<number | null, undefined, number | null>;
+    last_error: ColumnType<string | null, undefined, string | null>;
+    delivered_at: ColumnType<Date | null, undefined, Date | null>;
+    start_after: Date;
+    created_at: Date;
+  };
   policies: { version: string; content: Json<Policy>; first_used_at: Date };
 }
 
@@ -225,12 +279,16 @@ function parseInt8(text: string): number {
 // For the whole process: the ledger is the only user of PostgreSQL here.
 pg.types.setTypeParser(pg.types.builtins.INT8, parseInt8);
 
-export function openDatabase(url: string, options: { poolMax?: number } = {}): Database {
+/** `auditMacs`: what the trail is written and checked with. */
+export function openDatabase(
+  url: string,
+  options: { poolMax?: number; auditMacs?: AuditMacs | null; statementTimeoutMs?: number } = {},
+): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max: options.poolMax ?? 10,
     connectionTimeoutMillis: 5_000,
-    statement_timeout: 15_000,
+    statement_timeout: options.statementTimeoutMs ?? 15_000,
     // A worker that froze inside a transaction must not hold a payment's lock for ever.
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
@@ -239,5 +297,5 @@ export function openDatabase(url: string, options: { poolMax?: number } = {}): D
   pool.on('error', () => undefined);
   // The same for one that is in use: its query fails, and that is told to whoever asked.
   pool.on('connect', (client) => void client.on('error', () => undefined));
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return new Kysely<Schema>({ dialect: new AuditedDialect({ pool }, options.auditMacs ?? null) });
 }

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
+import { auditMacsOf, type AuditMacs } from './audit-macs.js';
 import type { LedgerTransaction } from './database.js';
+import type { RefundRow } from './refunds.js';
 
 export interface TrailEvent {
   readonly type: string;
@@ -14,18 +16,50 @@ export interface TrailEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-interface ChainEnd {
-  readonly sequence: number;
-  readonly hash: string;
+/** How far a trail goes, as the row that it belongs to holds it. */
+export interface TrailEnd {
+  readonly event_sequence: number;
+  readonly event_hash: string;
+  /** Of the last event; null: it was written without AUDIT_KEYS. */
+  readonly event_mac: string | null;
 }
 
-/** Appends to a refund's trail; the caller holds the refund's row and stores the new end on it. */
+/** With the MAC over the end itself. */
+export interface SealedEnd extends TrailEnd {
+  readonly event_seal: string | null;
+}
+
+/** An event as it is hashed: all of its columns but for id, hashes and MAC. */
+export interface EventContent {
+  readonly payment_id: string;
+  readonly refund_id: string | null;
+  readonly sequence: number;
+  readonly type: string;
+  readonly origin: TrailEvent['origin'];
+  readonly actor: string;
+  readonly reason: string | null;
+  readonly request_id: string | null;
+  readonly occurred_at: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface TrailName {
+  readonly kind: 'refund' | 'payment';
+  readonly id: string;
+}
+
+export const EMPTY_TRAIL: TrailEnd = { event_sequence: 0, event_hash: '', event_mac: null };
+
+/** Appends to a refund's trail; the caller holds the refund's row and stores the answered end on it. */
 export async function appendRefundEvent(
   trx: LedgerTransaction,
-  refund: { id: string; paymentId: string; end: ChainEnd },
+  refund: Pick<RefundRow, 'id' | 'payment_id' | keyof TrailEnd>,
   event: TrailEvent,
-): Promise<ChainEnd> {
-  return append(trx, { paymentId: refund.paymentId, refundId: refund.id }, refund.end, event);
+): Promise<SealedEnd> {
+  const trail = { kind: 'refund' as const, id: refund.id };
+  const { row, end } = linkTo(refund, event, { trail, paymentId: refund.payment_id, macs: auditMacsOf(trx) });
+  await trx.insertInto('refund_events').values(row).execute();
+  return end;
 }
 
 /** Appends what concerns the payment alone; the caller holds the payment's row, or has just inserted it. */
@@ -33,52 +67,87 @@ export async function appendPaymentEvent(
   trx: LedgerTransaction,
   event: TrailEvent & { readonly paymentId: string },
 ): Promise<void> {
+  const { paymentId } = event;
   const last = await trx
     .selectFrom('refund_events')
-    .select(['sequence', 'hash'])
-    .where('payment_id', '=', event.paymentId)
+    .select(['sequence as event_sequence', 'hash as event_hash', 'mac as event_mac'])
+    .where('payment_id', '=', paymentId)
     .where('refund_id', 'is', null)
     .orderBy('sequence', 'desc')
     .limit(1)
     .executeTakeFirst();
-  await append(trx, { paymentId: event.paymentId, refundId: null }, last ?? { sequence: 0, hash: '' }, event);
+  const trail = { kind: 'payment' as const, id: paymentId };
+  const { row, end } = linkTo(last ?? EMPTY_TRAIL, event, { trail, paymentId, macs: auditMacsOf(trx) });
+  // One statement, so that the end costs no round trip of its own.
+  await trx
+    .with('written', (query) => query.insertInto('refund_events').values(row).returning('id'))
+    .updateTable('payments')
+    .set(end)
+    .where('id', '=', paymentId)
+    .execute();
 }
 
-async function append(
-  trx: LedgerTransaction,
-  subject: { paymentId: string; refundId: string | null },
-  end: ChainEnd,
+function linkTo(
+  before: TrailEnd,
   event: TrailEvent,
-): Promise<ChainEnd> {
-  const sequence = end.sequence + 1;
-  // Through JSON once, so that what is hashed is what PostgreSQL gives back.
-  const data = inSnakeCase(JSON.parse(JSON.stringify(event.data))) as Record<string, unknown>;
-  const row = {
-    payment_id: subject.paymentId,
-    refund_id: subject.refundId,
-    sequence,
+  { trail, paymentId, macs }: { trail: TrailName; paymentId: string; macs: AuditMacs | null },
+) {
+  const content: EventContent = {
+    payment_id: paymentId,
+    refund_id: trail.kind === 'refund' ? trail.id : null,
+    sequence: before.event_sequence + 1,
     type: event.type,
     origin: event.origin,
     actor: event.actor,
     reason: event.reason,
     request_id: event.requestId,
+    occurred_at: new Date(event.occurredAtMs).toISOString(),
+    // Through JSON once, so that what is hashed is what PostgreSQL gives back.
+    data: inSnakeCase(JSON.parse(JSON.stringify(event.data))) as Record<string, unknown>,
   };
-  const hash = eventHash({ ...row, occurred_at: new Date(event.occurredAtMs).toISOString(), data }, end.hash);
-  await trx
-    .insertInto('refund_events')
-    .values({
-      ...row,
+  const hash = eventHash(content, before.event_hash);
+  const mac = macs?.make(macContentOf(content, before)) ?? null;
+  const end = { event_sequence: content.sequence, event_hash: hash, event_mac: mac };
+  return {
+    row: {
+      ...content,
       occurred_at: new Date(event.occurredAtMs),
-      data: JSON.stringify(data),
-      previous_hash: end.hash,
+      data: JSON.stringify(content.data),
+      previous_hash: before.event_hash,
       hash,
-    })
-    .execute();
-  return { sequence, hash };
+      mac,
+    },
+    end: { ...end, event_seal: macs?.make(sealContentOf(trail, end)) ?? null },
+  };
+}
+
+/** What an event's MAC is over. */
+export function macContentOf(event: EventContent, before: TrailEnd): object {
+  const { event_hash: previousHash, event_mac: previousMac } = before;
+  return { trail_event: { ...event, previous_hash: previousHash, previous_mac: previousMac } };
+}
+
+/** What the MAC over a trail's end is over. */
+export function sealContentOf(
+  trail: TrailName,
+  { event_sequence: sequence, event_mac: mac }: TrailEnd,
+): object {
+  return { trail_end: { kind: trail.kind, id: trail.id, sequence, mac } };
+}
+
+/** Over what the trail doesn't repeat of a request, so that a change of it shows all the same. */
+export function requestHash({
+  provider,
+  reason,
+  description,
+  reference,
+  metadata,
+}: Pick<RefundRow, 'provider' | 'reason' | 'description' | 'reference' | 'metadata'>): string {
+  return hashOf({ provider, reason, description, reference, metadata });
 }
 
 /** The trail speaks as the API does, whatever our own values are called. */
-function inSnakeCase(value: unknown): unknown {
+export function inSnakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(inSnakeCase);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
@@ -90,8 +159,12 @@ function inSnakeCase(value: unknown): unknown {
 }
 
 /** sha-256 over the RFC 8785 form of the event and the hash before it: any change, removal or reordering shows. */
-export function eventHash(event: Readonly<Record<string, unknown>>, previousHash: string): string {
-  const text = canonicalize({ ...event, previous_hash: previousHash });
-  if (text === undefined) throw new TypeError('an event has no canonical form');
+export function eventHash(event: EventContent, previousHash: string): string {
+  return hashOf({ ...event, previous_hash: previousHash });
+}
+
+function hashOf(content: object): string {
+  const text = canonicalize(content);
+  if (text === undefined) throw new TypeError('only JSON has a canonical form');
   return createHash('sha256').update(text).digest('hex');
 }

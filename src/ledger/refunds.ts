@@ -1,9 +1,11 @@
 import type { Selectable } from 'kysely';
+import { newsOf } from '../domain/news.js';
 import type { ProviderError } from '../domain/provider.js';
 import { mayFollow, type Evidence, type FailureReason, type PendingReason } from '../domain/refund.js';
 import type { ApprovalState } from '../domain/vote.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
 import { appendRefundEvent, type TrailEvent } from './event-chain.js';
+import { noteNews } from './outbox.js';
 
 export type RefundRow = Selectable<Schema['refunds']>;
 export type PaymentRow = Selectable<Schema['payments']>;
@@ -103,23 +105,15 @@ export async function transition(
     throw new Error(`a ${refund.status} refund can't become ${change.status}`);
   }
   const version = refund.version + 1;
-  const end = await appendRefundEvent(
-    trx,
-    {
-      id: refund.id,
-      paymentId: refund.payment_id,
-      end: { sequence: refund.event_sequence, hash: refund.event_hash },
-    },
-    {
-      origin: 'service',
-      actor: SERVICE_ACTOR,
-      reason: null,
-      requestId: null,
-      ...event,
-      occurredAtMs: nowMs,
-      data: { ...event.data, status: change.status, ...detailOf(change), version },
-    },
-  );
+  const end = await appendRefundEvent(trx, refund, {
+    origin: 'service',
+    actor: SERVICE_ACTOR,
+    reason: null,
+    requestId: null,
+    ...event,
+    occurredAtMs: nowMs,
+    data: { ...event.data, status: change.status, ...detailOf(change), version },
+  });
   const written = await trx
     .updateTable('refunds')
     .set({
@@ -137,8 +131,7 @@ export async function transition(
         : {}),
       ...columns,
       version,
-      event_sequence: end.sequence,
-      event_hash: end.hash,
+      ...end,
       updated_at: new Date(nowMs),
     })
     .where('id', '=', refund.id)
@@ -146,6 +139,7 @@ export async function transition(
     .returningAll()
     .executeTakeFirst();
   if (!written) throw new Error(`refund ${refund.id} changed under a transition`);
+  await noteNews(trx, written.id, newsOf(refund.status, written.status), nowMs);
   return written;
 }
 

@@ -1,0 +1,44 @@
+import { PostgresAdapter, PostgresDialect, type Kysely, type PostgresDialectConfig } from 'kysely';
+import type { Schema } from './database.js';
+
+/** Makes and checks the MACs of the audit trail. */
+export interface AuditMacs {
+  /** All that can be checked; the first one makes. */
+  readonly keyIds: readonly string[];
+  /** `v1.<key id>.<base64url>` over the canonical JSON of the content. */
+  make(content: object): string;
+  check(content: object, mac: string): MacCheck;
+}
+
+export type MacCheck = 'right' | 'wrong' | 'unknown_key';
+
+/** PostgreSQL with the keys of the trail: they go wherever the connection goes, into every transaction. */
+export class AuditedDialect extends PostgresDialect {
+  readonly #macs: AuditMacs | null;
+
+  constructor(config: PostgresDialectConfig, macs: AuditMacs | null) {
+    super(config);
+    this.#macs = macs;
+  }
+
+  override createAdapter(): PostgresAdapter {
+    return new AuditedAdapter(this.#macs);
+  }
+}
+
+class AuditedAdapter extends PostgresAdapter {
+  constructor(readonly macs: AuditMacs | null) {
+    super();
+  }
+}
+
+/** Null: this database was opened without AUDIT_KEYS. */
+export function auditMacsOf(db: Kysely<Schema>): AuditMacs | null {
+  const { adapter } = db.getExecutor();
+  return adapter instanceof AuditedAdapter ? adapter.macs : null;
+}
+
+/** The key that a MAC names; null: it names none. */
+export function keyIdOf(mac: string): string | null {
+  return /^v1\.(.+)\.[A-Za-z0-9_-]+$/.exec(mac)?.[1] ?? null;
+}
