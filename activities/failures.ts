@@ -6,11 +6,23 @@ type FailureClass =
   | 'LedgerUnavailable'
   /** Nothing is decided yet: the watching activity's way to sleep without history events. */
   | 'NotDecidedYet'
+  /** An endpoint did not take its webhook: tried again, the ledger says when. */
+  | 'NotDelivered'
   /** A bug or a broken record: tried again with growing pauses, because giving up would lose a refund. */
   | 'Unexpected';
 
 export function notDecidedYet(): ApplicationFailure {
   return retryable('NotDecidedYet', 'nothing is decided yet');
+}
+
+/** `code`: an HTTP status, or why there was none. */
+export function notDelivered(code: string, nextRetryDelayMs: number): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: 'NotDelivered' satisfies FailureClass,
+    message: `the endpoint did not take it (${code})`,
+    nextRetryDelay: nextRetryDelayMs,
+    nonRetryable: false,
+  });
 }
 
 /**

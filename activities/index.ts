@@ -9,10 +9,13 @@ import {
   extendApproval,
   remind,
 } from './approvals.activity.js';
+import { deliver, giveUpDelivery, nextDelivery, type DeliveryDeps } from './deliver.activity.js';
 import type { ActivityDeps } from './deps.js';
 import { withFailures } from './failures.js';
 import { whileBeating } from './heartbeats.js';
 import type {
+  DeliveryActivities,
+  DeliverySteps,
   LedgerActivities,
   MessageActivities,
   ProviderActivities,
@@ -34,7 +37,7 @@ import { submit } from './submit.activity.js';
 /** The activities of the workflows' own task queue. */
 export function createLedgerActivities(
   deps: ActivityDeps,
-): LedgerActivities & MessageActivities & ReconciliationSteps {
+): LedgerActivities & MessageActivities & ReconciliationSteps & DeliverySteps {
   const bind = binder(deps);
   const local: typeof bind = (name, activity) => bind(name, onlyWithinWorkflow(activity));
   return {
@@ -52,6 +55,8 @@ export function createLedgerActivities(
     beginReconciliation: local('beginReconciliation', beginReconciliation),
     nextPayments: local('nextPayments', nextPayments),
     noteReconciled: local('noteReconciled', noteReconciled),
+    nextDelivery: local('nextDelivery', nextDelivery),
+    giveUpDelivery: local('giveUpDelivery', giveUpDelivery),
   };
 }
 
@@ -72,10 +77,15 @@ export function createProviderActivities(deps: ActivityDeps): ProviderActivities
   };
 }
 
-function binder(deps: ActivityDeps) {
+/** The activities of outbound webhooks' task queue. */
+export function createDeliveryActivities(deps: DeliveryDeps): DeliveryActivities {
+  return { deliver: binder(deps)('deliver', deliver) };
+}
+
+function binder<Deps extends Pick<ActivityDeps, 'log'>>(deps: Deps) {
   return <Input, Result>(
     name: string,
-    activity: (deps: ActivityDeps, input: Input) => Promise<Result>,
+    activity: (deps: Deps, input: Input) => Promise<Result>,
   ): ((input: Input) => Promise<Result>) =>
     withFailures(
       name,

@@ -280,3 +280,23 @@ export interface PaymentReconciliationStart {
   readonly paymentId: string;
   readonly provider: string;
 }
+
+/** Steps in the ledger beside an outbound delivery: local, short, safe to repeat. */
+export interface DeliverySteps {
+  /** The oldest message of the line that is still to be delivered; null: none is left. */
+  nextDelivery(line: DeliveryLine): Promise<{ deliveryId: string; triedForMs: number } | null>;
+  /** Its time is over. */
+  giveUpDelivery(input: { deliveryId: string }): Promise<void>;
+}
+
+/** Attempts at other people's endpoints: remote, on their own task queue. */
+export interface DeliveryActivities {
+  /** One attempt; a failure says when the next one is due. Ends without one when nothing waits any more. */
+  deliver(input: { deliveryId: string }): Promise<void>;
+}
+
+/** The messages of one refund to one endpoint, which go one after the other; a ping is a line of its own. */
+export interface DeliveryLine {
+  readonly endpointId: string;
+  readonly subject: string;
+}

@@ -20,6 +20,7 @@ describe('the workflow bundle', () => {
 
   it('holds the workflows that are started from outside, by their names', () => {
     expect(Object.keys(workflowsIn(code)).sort()).toEqual([
+      'delivery',
       'paymentReconciliation',
       'reconciliation',
       'refund',

@@ -1,2 +1,3 @@
+export { delivery } from './delivery.workflow.js';
 export { refund } from './refund.workflow.js';
 export { paymentReconciliation, reconciliation } from './reconciliation.workflow.js';

@@ -15,12 +15,12 @@ const HOUR = 3;
 /** An engine that was away at the hour runs it once when it is back, unless most of the night is over. */
 const CATCHUP_WINDOW_MS = 6 * 3_600_000;
 
+/** Without arguments: a schedule outlives the keys that they would be sealed with. */
 const ACTION = {
   type: 'startWorkflow' as const,
   workflowType: RECONCILIATION_WORKFLOW_TYPE,
   workflowId: 'reconciliation/nightly',
   taskQueue: REFUND_TASK_QUEUE,
-  args: [{ body: { reconciliationId: null } }],
 };
 const POLICIES = { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCHUP_WINDOW_MS };
 
