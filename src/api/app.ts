@@ -11,15 +11,23 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { ApprovalsController } from './approvals.controller.js';
 import { addBodyParsers, WEBHOOK_BODY_LIMIT_BYTES, isWebhookRoute } from './body-parsers.js';
-import { ApiKeyGuard } from './caller.js';
+import { CallerGuard } from './caller.js';
+import { CodecController } from './codec.controller.js';
+import { admitCodecOrigins, CODEC_BODY_LIMIT_BYTES, isCodecRoute } from './codec-origins.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
 import { serveDocs } from './docs.js';
+import { EvidenceController } from './evidence.controller.js';
+import { createIdentityTokens } from './identity-token.js';
+import { shedLoad } from './load-shedding.js';
 import { HealthController } from './health.controller.js';
 import { createDocument } from './openapi.js';
 import { answerParserError, answerRouterError } from './parser-problems.js';
 import { MetricsController } from './metrics.controller.js';
 import { PaymentsController } from './payments.controller.js';
 import { ProblemFilter } from './problem.filter.js';
+import { createRateLimits } from './rate-limits.js';
+import { refuseUnclearHeads } from './request-head.js';
+import { addSecurityHeaders } from './security-headers.js';
 import { ProvidersController } from './providers.controller.js';
 import { ReconciliationsController } from './reconciliations.controller.js';
 import { RefundsController } from './refunds.controller.js';
@@ -27,10 +35,13 @@ import { DeadlineInterceptor, noteArrival } from './request-deadline.js';
 import { ReviewsController } from './reviews.controller.js';
 import { createRouteTable } from './route-table.js';
 import { invalidRequestFrom } from './schema-issues.js';
+import { WebhookEndpointsController } from './webhook-endpoints.controller.js';
 import { WebhooksController } from './webhooks.controller.js';
 
 const BODY_LIMIT_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 15_000;
+const HEAD_TIMEOUT_MS = 10_000;
+const TIMEOUTS_CHECKED_EVERY_MS = 5_000;
 const PARAMETER_LENGTH_MAX = 512;
 const NEST_OPTIONS: Pick<NestApplicationOptions, 'logger' | 'bodyParser' | 'abortOnError'> = {
   logger: false,
@@ -46,7 +57,10 @@ const NEST_OPTIONS: Pick<NestApplicationOptions, 'logger' | 'bodyParser' | 'abor
     ReviewsController,
     ProvidersController,
     ReconciliationsController,
+    EvidenceController,
     WebhooksController,
+    WebhookEndpointsController,
+    CodecController,
     HealthController,
     MetricsController,
   ],
@@ -63,7 +77,16 @@ export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> 
   const { allowedMethods } = createRouteTable(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(ApiModule.of(deps), adapter, NEST_OPTIONS);
   addBodyParsers(adapter.getInstance());
-  app.useGlobalGuards(new ApiKeyGuard(deps, app.get(Reflector)));
+  admitCodecOrigins(adapter.getInstance(), deps.config.codecCorsOrigins ?? []);
+  // First, so that whatever is refused after it carries them too.
+  await addSecurityHeaders(app);
+  refuseUnclearHeads(adapter.getInstance());
+  shedLoad(adapter.getInstance());
+  const { identity, rateLimit } = deps.config;
+  const tokens = identity && createIdentityTokens(identity, deps);
+  app.useGlobalGuards(
+    new CallerGuard(deps, app.get(Reflector), createRateLimits(deps.db, rateLimit), tokens),
+  );
   app.useGlobalInterceptors(new DeadlineInterceptor());
   app.useGlobalPipes(new StandardSchemaValidationPipe({ exceptionFactory: invalidRequestFrom }));
   app.useGlobalFilters(new ProblemFilter(deps.log, allowedMethods));
@@ -77,6 +100,7 @@ function createAdapter(metrics: ApiDeps['metrics']): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUTS_CHECKED_EVERY_MS },
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
     genReqId: requestIdOf,
     clientErrorHandler: answerParserError,
@@ -85,6 +109,7 @@ function createAdapter(metrics: ApiDeps['metrics']): FastifyAdapter {
   const fastify = adapter.getInstance();
   fastify.addHook('onRoute', (route) => {
     if (isWebhookRoute(route.url)) route.bodyLimit = WEBHOOK_BODY_LIMIT_BYTES;
+    if (isCodecRoute(route.url)) route.bodyLimit = CODEC_BODY_LIMIT_BYTES;
   });
   fastify.addHook('onRequest', (request, reply, done) => {
     noteArrival(request);

@@ -8,17 +8,19 @@ import {
   type ExecutionContext,
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { VoteDecision } from '../domain/vote.js';
-import { findApiKey, type Role } from '../ledger/keys.js';
+import { findApiKey, isApiKeyForm, noteKeyUse, type KeyHolder, type Role } from '../ledger/keys.js';
 import { recordRefusal } from '../ledger/refused-messages.js';
 import { voteBody } from './approval.schema.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
 import { idPath } from './field.schema.js';
-import { Problem } from './problem.js';
+import type { IdentityTokens } from './identity-token.js';
+import { Problem, unauthenticated } from './problem.js';
+import type { RateLimits } from './rate-limits.js';
 import { withinDeadline } from './request-deadline.js';
 
-/** Who asks: scopes idempotency keys and is named in the trail, whatever key was used. */
+/** Who asks: scopes idempotency keys and is named in the trail, whatever key or token was used. */
 export interface Caller {
   readonly actor: string;
   readonly roles: readonly Role[];
@@ -28,7 +30,7 @@ const ACCESS = 'access';
 const KEEPS_REFUSALS_OF = 'keeps-refusals-of';
 const callers = new WeakMap<FastifyRequest, Caller>();
 
-/** Only holders of one of these roles. Without a mark every key may call. */
+/** Only holders of one of these roles. Without a mark every role may call. */
 export const Roles = (...roles: readonly Role[]): CustomDecorator => SetMetadata(ACCESS, roles);
 
 /** A vote by who may not vote is named in the trail of its refund. */
@@ -45,17 +47,24 @@ export const CurrentCaller = createParamDecorator((_: unknown, context: Executio
 });
 
 @Injectable()
-export class ApiKeyGuard implements CanActivate {
+export class CallerGuard implements CanActivate {
+  private readonly notedNow = new Set<string>();
+
   constructor(
     @Inject(API_DEPS) private readonly deps: ApiDeps,
     @Inject(Reflector) private readonly reflector: Reflector,
+    private readonly limits: RateLimits,
+    /** Null: API keys alone. */
+    private readonly identityTokens: IdentityTokens | null,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const access = this.reflector.get<readonly Role[] | 'public' | undefined>(ACCESS, context.getHandler());
     if (access === 'public') return true;
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const caller = await withinDeadline(request, this.authenticate(request));
+    const reply = context.switchToHttp().getResponse<FastifyReply>();
+    const caller = await withinDeadline(request, this.admit(request, reply));
+    if (caller.roles.length === 0) throw new Problem('forbidden', 'The token names no role of this service.');
     if (access && !access.some((role) => caller.roles.includes(role))) {
       await withinDeadline(request, this.keepRefusal(context, request, caller));
       throw new Problem('forbidden', `This needs one of the roles: ${access.join(', ')}.`);
@@ -78,10 +87,35 @@ export class ApiKeyGuard implements CanActivate {
     await recordRefusal(this.deps.db, path.data.id, refusal, this.deps.nowMs());
   }
 
-  private async authenticate(request: FastifyRequest): Promise<Caller> {
-    const key = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    const found = key === undefined ? null : await findApiKey(this.deps.db, key);
-    if (!found) throw new Problem('unauthenticated', 'Send a valid key: Authorization: Bearer <key>.');
-    return found;
+  private async admit(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
+    const caller = await this.authenticate(request.headers.authorization);
+    if (!caller) {
+      await this.limits.countStranger(request.ip, reply);
+      throw unauthenticated();
+    }
+    await this.limits.countActor(caller.actor, reply);
+    return caller;
+  }
+
+  private async authenticate(header: string | undefined): Promise<Caller | null> {
+    const credential = /^Bearer +(\S+)$/i.exec(header ?? '')?.[1];
+    if (credential === undefined) return null;
+    if (!isApiKeyForm(credential)) return (await this.identityTokens?.(credential)) ?? null;
+    const holder = await findApiKey(this.deps.db, credential, this.deps.nowMs());
+    if (holder) void this.noteUse(holder);
+    return holder;
+  }
+
+  /** Beside the request, which never waits for it. */
+  private async noteUse(holder: KeyHolder): Promise<void> {
+    if (this.notedNow.has(holder.id)) return;
+    this.notedNow.add(holder.id);
+    try {
+      await noteKeyUse(this.deps.db, holder, this.deps.nowMs());
+    } catch (error) {
+      this.deps.log.warn({ err: error, keyId: holder.id }, "a key's use was not noted");
+    } finally {
+      this.notedNow.delete(holder.id);
+    }
   }
 }

@@ -1,3 +1,4 @@
+import type { IdentitySettings, RateLimit } from '../config.js';
 import type { Policy } from '../domain/policy.js';
 import type { RefundProvider } from '../domain/provider.js';
 import type { Database } from '../ledger/database.js';
@@ -11,8 +12,15 @@ export interface ApiDeps {
   readonly db: Database;
   readonly config: {
     readonly payloadKeys: SealingKeys | null;
+    /** Of the Temporal UIs whose users may have payloads opened; absent: none. */
+    readonly codecCorsOrigins?: readonly string[];
+    /** Whether webhooks may go to http and to private addresses; absent: no. */
+    readonly webhookAllowPrivate?: boolean;
     /** What workers know the door's messages by. */
     readonly frontDoorKeys: ProofKeys;
+    /** Null: API keys alone. */
+    readonly identity: IdentitySettings | null;
+    readonly rateLimit: RateLimit;
   };
   readonly policy: Pick<Policy, 'window' | 'approval' | 'limits'>;
   /** By name, in the registry's order. */

@@ -28,6 +28,8 @@ export interface OperationSpec {
     readonly schema: z.ZodType;
     readonly description: string;
     readonly headers?: readonly DocumentedHeader[];
+    /** Answered as `text/html` too, to who prefers it. */
+    readonly alsoAsPage?: boolean;
   }[];
   /** Beside those that every route has. */
   readonly problems: readonly ProblemCode[];
@@ -42,7 +44,14 @@ export interface OperationSpec {
 }
 
 type DocumentedHeader =
-  'Location' | 'Idempotent-Replayed' | 'X-Request-Id' | 'Retry-After' | 'WWW-Authenticate';
+  | 'Location'
+  | 'Idempotent-Replayed'
+  | 'X-Request-Id'
+  | 'Retry-After'
+  | 'WWW-Authenticate'
+  | 'RateLimit'
+  | 'RateLimit-Policy'
+  | 'Vary';
 
 /** Says all about a route at once, for the guard and for the document, so that they can't disagree. */
 export function Operation(spec: OperationSpec): MethodDecorator {
@@ -60,7 +69,7 @@ export function Operation(spec: OperationSpec): MethodDecorator {
         status,
         description,
         standardSchema: schema,
-        headers: documented(['X-Request-Id', ...headers]),
+        headers: documented(['X-Request-Id', ...(access === 'open' ? [] : RATE_LIMIT_HEADERS), ...headers]),
       }),
     ),
     ...problemResponses([...spec.problems, ...everywhere(access)]),
@@ -71,6 +80,9 @@ export function Operation(spec: OperationSpec): MethodDecorator {
   if (spec.keepsRefusalsOf) decorators.push(KeepsRefusalsOf(spec.keepsRefusalsOf));
   if (spec.idempotent) decorators.push(ApiHeader(IDEMPOTENCY_KEY));
   if (spec.mediaType) decorators.push(ApiProduces(spec.mediaType));
+  if (spec.success.some(({ alsoAsPage }) => alsoAsPage)) {
+    decorators.push(ApiProduces('application/json', PAGE));
+  }
   if (spec.rawBody) {
     decorators.push(ApiBody({ description: 'As the provider sends it.', schema: {}, required: false }));
   }
@@ -84,16 +96,37 @@ export function createDocument(app: NestFastifyApplication, providers: readonly 
     .setTitle('Estorno')
     .setVersion('1')
     .setDescription('Durable refunds. Amounts are integers in minor units, times are RFC 3339 UTC.')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'A key made by `npm run key`.' }, 'key')
+    .addBearerAuth(
+      {
+        type: 'http',
+        scheme: 'bearer',
+        description: 'A key made by `npm run key`, or a token of the identity provider.',
+      },
+      'key',
+    )
     .build();
   const document = SwaggerModule.createDocument(app, about, {
     operationIdFactory: (_controller, method) => method,
     standardSchemaConverter: (schema, { schemaType }) =>
       schema instanceof z.ZodType ? jsonSchemaOf(schema, schemaType) : undefined,
   });
+  describePages(document);
   const components = { ...document.components?.schemas, ...jsonSchemaOf(problemSchema, 'output').components };
   if (components['Provider']) components['Provider'] = { ...components['Provider'], enum: [...providers] };
   return { ...document, components: { ...document.components, schemas: components } };
+}
+
+const PAGE = 'text/html';
+
+/** A page has no schema but that it is text. */
+function describePages({ paths }: OpenAPIObject): void {
+  for (const { get: operation } of Object.values(paths)) {
+    for (const response of Object.values(operation?.responses ?? {})) {
+      if (response && 'content' in response && response.content[PAGE]) {
+        response.content[PAGE] = { schema: { type: 'string' } };
+      }
+    }
+  }
 }
 
 const IDEMPOTENCY_KEY = {
@@ -103,6 +136,8 @@ const IDEMPOTENCY_KEY = {
   schema: { type: 'string' as const, minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' },
   example: '7f9c24e5-order-1042',
 };
+
+const RATE_LIMIT_HEADERS: readonly DocumentedHeader[] = ['RateLimit-Policy', 'RateLimit'];
 
 const HEADERS: Readonly<Record<DocumentedHeader, { description: string; schema: { type: 'string' } }>> = {
   Location: { description: 'The path of the resource.', schema: { type: 'string' } },
@@ -115,7 +150,16 @@ const HEADERS: Readonly<Record<DocumentedHeader, { description: string; schema: 
     schema: { type: 'string' },
   },
   'Retry-After': { description: 'Seconds.', schema: { type: 'string' } },
+  RateLimit: {
+    description: 'What is left of the limit, and the seconds until it is whole again.',
+    schema: { type: 'string' },
+  },
+  'RateLimit-Policy': {
+    description: 'The limit: `q` requests in `w` seconds.',
+    schema: { type: 'string' },
+  },
   'WWW-Authenticate': { description: '`Bearer`.', schema: { type: 'string' } },
+  Vary: { description: '`Accept`.', schema: { type: 'string' } },
 };
 
 function documented(names: readonly DocumentedHeader[]) {
@@ -129,10 +173,9 @@ function describe(spec: OperationSpec): string {
 }
 
 function everywhere(access: 'open' | readonly Role[]): ProblemCode[] {
-  const always: ProblemCode[] = ['headers_too_large', 'internal_error'];
+  const always: ProblemCode[] = ['invalid_request', 'headers_too_large', 'internal_error'];
   if (access === 'open') return always;
-  const authenticated: ProblemCode[] = ['unauthenticated', 'engine_unavailable', ...always];
-  return access.length > 0 ? ['forbidden', ...authenticated] : authenticated;
+  return ['unauthenticated', 'forbidden', 'rate_limited', 'engine_unavailable', ...always];
 }
 
 function problemResponses(codes: readonly ProblemCode[]): MethodDecorator[] {
@@ -162,6 +205,7 @@ function problemHeaders(codes: readonly ProblemCode[]): DocumentedHeader[] {
   const headers = new Set(
     codes.flatMap((code) => Object.keys(new Problem(code, '').headers) as DocumentedHeader[]),
   );
+  if (codes.includes('rate_limited')) RATE_LIMIT_HEADERS.forEach((name) => headers.add(name));
   return ['X-Request-Id', ...headers];
 }
 

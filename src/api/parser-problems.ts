@@ -10,10 +10,14 @@ export function answerParserError(error: NodeJS.ErrnoException, socket: Socket):
     socket.destroy(error);
     return;
   }
+  const isTooSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
   const problem =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? new Problem('headers_too_large', 'The header fields are larger than 16 KiB.')
-      : invalidRequest('', 'This is no readable HTTP request.');
+      : invalidRequest(
+          '',
+          isTooSlow ? 'The request did not arrive in time.' : 'This is no readable HTTP request.',
+        );
   const id = `req_${randomBytes(12).toString('hex')}`;
   const body = JSON.stringify(problemBody(problem, { path: '', id }));
   const head = [

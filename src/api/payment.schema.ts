@@ -4,6 +4,7 @@ import {
   amountMinor,
   currency,
   instant,
+  label,
   metadata,
   printable,
   providerName,
@@ -25,11 +26,9 @@ export const paymentBody = z
       .enum(PAYMENT_METHODS)
       .optional()
       .meta({ description: "By default what the provider's document implies." }),
-    reference: printable(REFERENCE_MAX).optional(),
+    reference: label(REFERENCE_MAX).optional(),
     metadata: metadata.optional(),
-    provider_payment_reference: printable(256)
-      .optional()
-      .meta({ description: 'PicPay only: its reference_id.' }),
+    provider_payment_reference: label(256).optional().meta({ description: 'PicPay only: its reference_id.' }),
     provider_credentials: z
       .strictObject({ refresh_token: printable(CREDENTIAL_MAX) })
       .optional()

@@ -16,11 +16,13 @@ export type ProblemCode =
   | 'not_cancelable'
   | 'extension_beyond_window'
   | 'not_in_review'
+  | 'endpoint_disabled'
   | 'provider_contradicts'
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'idempotency_key_reused'
   | RuleCode
+  | 'rate_limited'
   | 'headers_too_large'
   | 'internal_error'
   | 'engine_unavailable'
@@ -47,6 +49,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
   approval_conflict: { status: 409, title: 'The vote does not fit', retryable: false },
   already_final: { status: 409, title: 'There is nothing left to decide', retryable: false },
   not_cancelable: { status: 409, title: 'It can not be canceled', retryable: false },
+  endpoint_disabled: { status: 409, title: 'The endpoint is disabled', retryable: false },
   not_in_review: { status: 409, title: 'The refund is not in review', retryable: false },
   provider_contradicts: { status: 409, title: 'The provider shows otherwise', retryable: false },
   refundable_amount_mismatch: { status: 412, title: 'The refundable amount is another', retryable: false },
@@ -70,6 +73,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemKind>> = {
     retryable: false,
   },
   limit_exceeded: { status: 422, title: 'A limit is exceeded', retryable: false },
+  rate_limited: { status: 429, title: 'Too many requests', retryable: true },
   headers_too_large: { status: 431, title: 'The header fields are too large', retryable: false },
   internal_error: { status: 500, title: 'Internal error', retryable: true },
   engine_unavailable: { status: 503, title: 'Not known to be accepted', retryable: true },
@@ -102,6 +106,7 @@ export class Problem extends Error {
 
 const HEADERS: Partial<Record<ProblemCode, Readonly<Record<string, string>>>> = {
   unauthenticated: { 'WWW-Authenticate': 'Bearer' },
+  rate_limited: { 'Retry-After': '1' },
   idempotency_in_progress: { 'Retry-After': '1' },
   engine_unavailable: { 'Retry-After': '1' },
   provider_unavailable: { 'Retry-After': '1' },
@@ -134,6 +139,10 @@ export function invalidRequest(pointer: string, detail: string): Problem {
 
 export function notFound(what: string): Problem {
   return new Problem('not_found', `There is no such ${what}.`);
+}
+
+export function unauthenticated(): Problem {
+  return new Problem('unauthenticated', 'Send a valid key or token: Authorization: Bearer <key>.');
 }
 
 export function engineUnavailable(): Problem {

@@ -13,6 +13,7 @@ import {
   currency,
   DESCRIPTION_MAX,
   instant,
+  label,
   metadata,
   printable,
   providerName,
@@ -33,7 +34,7 @@ export const refundBody = z
     currency: currency.optional(),
     reason: z.enum(REFUND_REASONS),
     description: printable(DESCRIPTION_MAX).optional(),
-    reference: printable(REFERENCE_MAX)
+    reference: label(REFERENCE_MAX)
       .optional()
       .meta({ description: 'Yours; unique a payment among refunds that are open or moved money.' }),
     metadata: metadata.optional(),
@@ -85,7 +86,7 @@ export const listRefundsQuery = z.strictObject({
   status: z.enum(REFUND_STATUSES).optional(),
   provider: providerName.optional(),
   payment_id: resourceId.optional(),
-  reference: printable(REFERENCE_MAX).optional(),
+  reference: label(REFERENCE_MAX).optional(),
   'created[gte]': instant.optional(),
   'created[lt]': instant.optional(),
   ...paging,

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { pointerOf } from './json-pointer.js';
 import { Problem, type ProblemError } from './problem.js';
 
 const ERRORS_MAX = 50;
@@ -21,10 +22,6 @@ function errorsOf(issue: StandardSchemaV1.Issue): ProblemError[] {
     }));
   }
   return [{ pointer: pointerOf(path), detail: issue.message }];
-}
-
-function pointerOf(path: readonly PropertyKey[]): string {
-  return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
 
 function sentence(error: ProblemError): string {
