@@ -19,6 +19,8 @@ describe('readConfig', () => {
       payloadKeys: null,
       frontDoorKeys: null,
       auditKeys: null,
+      identity: null,
+      rateLimit: { perSecond: 100, burst: 500 },
       providerTimeoutMs: 10_000,
       providerQuietMs: 900_000,
       confirmPollMs: 5_000,
@@ -74,6 +76,22 @@ describe('readConfig', () => {
     );
   });
 
+  it('reads the origins of Temporal UIs, and refuses what no browser would send as one', () => {
+    const origins = 'https://temporal.example.com, http://127.0.0.1:8233';
+    const config = readConfig({ CODEC_CORS_ORIGINS: origins }, []);
+    expect(config.codecCorsOrigins).toEqual(['https://temporal.example.com', 'http://127.0.0.1:8233']);
+    expect(readConfig({}, []).codecCorsOrigins).toEqual([]);
+    for (const wrong of [
+      '*',
+      'null',
+      'temporal.example.com',
+      'https://a.example/',
+      'https://a.example:443',
+    ]) {
+      expect(refusal({ CODEC_CORS_ORIGINS: wrong })).toContain('CODEC_CORS_ORIGINS');
+    }
+  });
+
   it('reads key rings in order, with `plain` only as the last entry of PAYLOAD_KEYS', () => {
     const { payloadKeys, auditKeys } = readConfig({
       PAYLOAD_KEYS: `new:${key(32)},old:${key(32)},plain`,
@@ -93,6 +111,30 @@ describe('readConfig', () => {
       expect(refusal({ PAYLOAD_KEYS: wrong })).toContain('PAYLOAD_KEYS');
     }
     expect(refusal({ FRONT_DOOR_KEYS: `a:${key(32)},plain` })).toContain('FRONT_DOOR_KEYS');
+  });
+
+  it('takes the identity provider whole or not at all, and its keys from nowhere that others can change', () => {
+    const whole = { JWT_ISSUER: 'https://id', JWT_AUDIENCE: 'us', JWT_JWKS_URL: 'https://id/keys' };
+    expect(readConfig(whole).identity).toEqual({
+      issuer: 'https://id',
+      audience: 'us',
+      jwksUrl: new URL('https://id/keys'),
+      actorClaim: 'email',
+      rolesClaim: 'roles',
+    });
+    for (const name of Object.keys(whole)) {
+      expect(refusal({ ...whole, [name]: '' })).toContain(`${name}: is missing`);
+    }
+    expect(refusal({ JWT_ISSUER: 'x' })).toMatch(/JWT_AUDIENCE[^]*JWT_JWKS_URL/);
+    for (const url of ['http://id/keys', 'https://u:p@id/keys', 'ftp://id', 'file:///keys', 'keys']) {
+      expect(refusal({ ...whole, JWT_JWKS_URL: url })).toMatch(/JWT_JWKS_URL: must be/);
+    }
+    expect(readConfig({ ...whole, JWT_JWKS_URL: 'http://127.0.0.1:9/keys' }).identity).not.toBeNull();
+  });
+
+  it('needs a burst that is no smaller than a second of the rate', () => {
+    expect(refusal({ RATE_LIMIT_PER_SECOND: '10', RATE_LIMIT_BURST: '9' })).toContain('RATE_LIMIT_BURST');
+    expect(refusal({ RATE_LIMIT_PER_SECOND: '0' })).toContain('RATE_LIMIT_PER_SECOND');
   });
 
   it('counts an empty value as not given', () => {

@@ -16,6 +16,23 @@ export interface ProviderSetup {
   readonly settings: unknown;
 }
 
+/** The identity provider whose bearer tokens are accepted. */
+export interface IdentitySettings {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly jwksUrl: URL;
+  /** The names of the claims, as they stand in the token. */
+  readonly actorClaim: string;
+  readonly rolesClaim: string;
+}
+
+export interface RateLimit {
+  /** Requests an actor, on average. */
+  readonly perSecond: number;
+  /** Requests an actor at once. */
+  readonly burst: number;
+}
+
 export interface Config {
   readonly host: string;
   readonly port: number;
@@ -31,11 +48,18 @@ export interface Config {
   readonly payloadKeys: KeyRing | null;
   readonly frontDoorKeys: KeyRing | null;
   readonly auditKeys: KeyRing | null;
+  /** Where Temporal UIs are served whose users may have payloads opened. */
+  readonly codecCorsOrigins: readonly string[];
+  /** Null: API keys alone. */
+  readonly identity: IdentitySettings | null;
+  readonly rateLimit: RateLimit;
   readonly providerTimeoutMs: number;
   readonly providerQuietMs: number;
   readonly confirmPollMs: number;
   readonly confirmPollMaxMs: number;
   readonly retryMaxMs: number;
+  /** Outbound webhooks may go to http and to private addresses: for tests and local networks. */
+  readonly webhookAllowPrivate: boolean;
   readonly providers: readonly ProviderSetup[];
 }
 
@@ -111,17 +135,30 @@ function configOf({ settings: s, given, providers }: Parsed<z.output<typeof Sett
     payloadKeys: s.PAYLOAD_KEYS ?? null,
     frontDoorKeys: s.FRONT_DOOR_KEYS ?? null,
     auditKeys: s.AUDIT_KEYS ?? null,
+    codecCorsOrigins: s.CODEC_CORS_ORIGINS,
+    identity: identityOf(s),
+    rateLimit: { perSecond: s.RATE_LIMIT_PER_SECOND, burst: s.RATE_LIMIT_BURST },
     providerTimeoutMs: s.PROVIDER_TIMEOUT_MS,
     providerQuietMs: s.PROVIDER_QUIET_MS,
     confirmPollMs: s.CONFIRM_POLL_MS,
     confirmPollMaxMs: s.CONFIRM_POLL_MAX_MS,
     retryMaxMs: s.RETRY_MAX_MS,
+    webhookAllowPrivate: s.WEBHOOK_ALLOW_PRIVATE === 'true',
     providers: providers.map(({ definition, settings }) => ({ definition, settings })),
   };
 }
 
+function identityOf(s: z.output<typeof Settings>): IdentitySettings | null {
+  const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience, JWT_JWKS_URL: jwksUrl } = s;
+  if (issuer === undefined || audience === undefined || jwksUrl === undefined) return null;
+  return { issuer, audience, jwksUrl, actorClaim: s.JWT_ACTOR_CLAIM, rolesClaim: s.JWT_ROLES_CLAIM };
+}
+
 const TEMPORAL_PLACE_SETTINGS = ['TEMPORAL_ADDRESS', 'TEMPORAL_PROFILE', 'TEMPORAL_CONFIG_FILE'];
+const IDENTITY_SETTINGS = ['JWT_ISSUER', 'JWT_AUDIENCE', 'JWT_JWKS_URL'] as const;
 const PORT_MAX = 65_535;
+const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '[::1]', 'localhost']);
+const RATE_MAX = 1_000_000;
 const DAY_MS = 86_400_000;
 const AES_KEY_BYTES = 32;
 const MAC_KEY_BYTES_MIN = 32;
@@ -145,6 +182,15 @@ const macKeys = keyRing({
   size: `at least ${MAC_KEY_BYTES_MIN} bytes`,
 });
 
+const origins = z
+  .string()
+  .default('')
+  .transform((text) => text.split(',').flatMap((origin) => origin.trim() || []))
+  .refine(
+    (all) => all.every(isOrigin),
+    'must be origins like https://temporal.example.com, with commas between',
+  );
+
 const Settings = z
   .object({
     HOST: z.string().default('127.0.0.1'),
@@ -156,15 +202,43 @@ const Settings = z
     PAYLOAD_KEYS: sealingKeys.optional(),
     FRONT_DOOR_KEYS: macKeys.optional(),
     AUDIT_KEYS: macKeys.optional(),
+    CODEC_CORS_ORIGINS: origins,
+    JWT_ISSUER: z.string().optional(),
+    JWT_AUDIENCE: z.string().optional(),
+    JWT_JWKS_URL: z
+      .string()
+      .refine(isTrustedUrl, 'must be an https:// URL; http:// is for loopback alone')
+      .transform((text) => new URL(text))
+      .optional(),
+    JWT_ACTOR_CLAIM: z.string().default('email'),
+    JWT_ROLES_CLAIM: z.string().default('roles'),
+    RATE_LIMIT_PER_SECOND: wholeNumber(1, RATE_MAX, 100),
+    RATE_LIMIT_BURST: wholeNumber(1, RATE_MAX, 500),
     PROVIDER_TIMEOUT_MS: wholeNumber(1, DAY_MS, 10_000),
     PROVIDER_QUIET_MS: wholeNumber(0, 30 * DAY_MS, 900_000),
     CONFIRM_POLL_MS: wholeNumber(1, DAY_MS, 5_000),
     CONFIRM_POLL_MAX_MS: wholeNumber(1, 30 * DAY_MS, 3_600_000),
     RETRY_MAX_MS: wholeNumber(1, DAY_MS, 60_000),
+    WEBHOOK_ALLOW_PRIVATE: z.enum(['true', 'false'], 'must be true or false').default('false'),
   })
   .refine((s) => s.CONFIRM_POLL_MAX_MS >= s.CONFIRM_POLL_MS, {
     path: ['CONFIRM_POLL_MAX_MS'],
     message: 'must not be below CONFIRM_POLL_MS',
+  })
+  .refine((s) => s.RATE_LIMIT_BURST >= s.RATE_LIMIT_PER_SECOND, {
+    path: ['RATE_LIMIT_BURST'],
+    message: 'must not be below RATE_LIMIT_PER_SECOND',
+  })
+  .superRefine((s, context) => {
+    const missing = IDENTITY_SETTINGS.filter((name) => s[name] === undefined);
+    if (missing.length === IDENTITY_SETTINGS.length) return;
+    for (const name of missing) {
+      context.addIssue({
+        code: 'custom',
+        path: [name],
+        message: `is missing: ${IDENTITY_SETTINGS.join(', ')} go together`,
+      });
+    }
   });
 
 const ServiceSettings = Settings.safeExtend({
@@ -173,8 +247,25 @@ const ServiceSettings = Settings.safeExtend({
     .pipe(macKeys),
 });
 
+/** As a browser writes it: no path, no closing slash, no default port. */
+function isOrigin(text: string): boolean {
+  return (
+    URL.canParse(text) &&
+    ['http:', 'https:'].includes(new URL(text).protocol) &&
+    new URL(text).origin === text
+  );
+}
+
 function isPostgresUrl(text: string): boolean {
   return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);
+}
+
+/** Who can change what is read there decides who may sign in. */
+function isTrustedUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, username, password } = new URL(text);
+  if (username !== '' || password !== '') return false;
+  return protocol === 'https:' || (protocol === 'http:' && LOOPBACK.has(hostname));
 }
 
 interface KeyRingForm {

@@ -27,6 +27,7 @@ import { startPostgres } from './embedded/postgres.js';
 import { claimProcessRecord } from './embedded/process-record.js';
 import { startSimulators, type Simulators, type SimulatorsOptions } from './embedded/simulators.js';
 import { startTemporal, type RunningTemporal } from './embedded/temporal.js';
+import { serveUiCodec, type UiCodec } from './embedded/ui-codec.js';
 import { readPolicy } from './policy.js';
 
 /**
@@ -130,11 +131,13 @@ function whatIsGiven(config: Config, env: NodeJS.ProcessEnv): Given {
 async function startEverything(launch: Launch): Promise<Started> {
   const { config, env, given } = launch;
   const secrets = readDemoSecrets(config.dataDir);
+  // Before Temporal, whose UI is told of it at its start. Where the keys of the API are not ours it has none to send.
+  const uiCodec = given.temporal.length === 0 && config.databaseUrl === null ? await serveUiCodec() : null;
   const [databaseUrl, temporal, simulators] = await whileAllLive(
     launch,
     Promise.all([
       config.databaseUrl ?? bringUpPostgres(launch),
-      given.temporal.length > 0 ? null : bringUpTemporal(launch),
+      given.temporal.length > 0 ? null : bringUpTemporal(launch, uiCodec),
       given.providers.length > 0 ? null : bringUpSimulators(launch, secrets.simulators),
     ]),
   );
@@ -147,6 +150,7 @@ async function startEverything(launch: Launch): Promise<Started> {
     PAYLOAD_KEYS: env['PAYLOAD_KEYS'] || secrets.PAYLOAD_KEYS,
     FRONT_DOOR_KEYS: env['FRONT_DOOR_KEYS'] || secrets.FRONT_DOOR_KEYS,
     AUDIT_KEYS: env['AUDIT_KEYS'] || secrets.AUDIT_KEYS,
+    CODEC_CORS_ORIGINS: env['CODEC_CORS_ORIGINS'] || (temporal?.uiUrl ?? ''),
     ...(temporal === null ? {} : withoutTemporalSettings(env)),
     ...(simulators === null
       ? {}
@@ -166,6 +170,10 @@ async function startEverything(launch: Launch): Promise<Started> {
     const body = JSON.stringify({ url: apiOrigin });
     await fetch(`${simulators.control}/webhook-target`, { method: 'POST', body });
   }
+  const apiKey = apiKeys?.['operator'];
+  if (temporal?.uiUrl && apiKey !== undefined) {
+    uiCodec?.connect({ uiOrigin: temporal.uiUrl, apiOrigin, apiKey });
+  }
   return { apiOrigin, workerOrigin, apiKeys, temporal, controlOrigin: simulators?.control ?? null };
 }
 
@@ -181,13 +189,14 @@ async function bringUpPostgres(launch: Launch): Promise<string> {
   return url;
 }
 
-async function bringUpTemporal(launch: Launch): Promise<RunningTemporal> {
+async function bringUpTemporal(launch: Launch, uiCodec: UiCodec | null): Promise<RunningTemporal> {
   const namespace = launch.env['TEMPORAL_NAMESPACE'];
   const start = async (place: { port?: number; uiPort?: number }): Promise<RunningTemporal> => {
     const temporal = await startTemporal({
       dataDir: launch.config.dataDir,
       searchAttributes: SEARCH_ATTRIBUTES,
       log: print,
+      uiCodecEndpoint: uiCodec?.endpoint ?? null,
       ...place,
       ...(namespace === undefined || namespace === '' ? {} : { namespace }),
     });

@@ -8,6 +8,7 @@ import { readServiceConfig } from './config.js';
 import { NEWEST_MIGRATION } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
 import { createApiMetrics } from './metrics/api-metrics.js';
+import { refuseByThrowing, sealingConverter } from './sealing/data-converter.js';
 import { tellStartupFailure } from './startup-failure.js';
 import { temporalTarget } from './temporal.js';
 import { buildParts, ledgerMetrics } from './wiring.js';
@@ -22,12 +23,14 @@ async function main(): Promise<void> {
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
   const connection = Connection.lazy(target.connection);
+  const dataConverter = sealingConverter(config.payloadKeys, refuseByThrowing);
+  const client = new Client({ connection, namespace: target.namespace, dataConverter });
   const app = await createApp({
     db: parts.db,
     config,
     policy: parts.policy,
     providers: parts.providers,
-    engine: createRefundEngine(new Client({ connection, namespace: target.namespace })),
+    engine: createRefundEngine(client),
     newestMigration: NEWEST_MIGRATION,
     nowMs: () => Date.now(),
     log,

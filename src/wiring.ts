@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { DeliveryDeps } from '../activities/deliver.activity.js';
 import type { ActivityDeps, Observe } from '../activities/deps.js';
 import type { RefundProvider } from './domain/provider.js';
 import type { Config, ProviderSetup, ServiceConfig } from './config.js';
@@ -6,11 +7,14 @@ import { databaseUrlOf } from './database-url.js';
 import { createCredentialStore, type Sealing } from './ledger/credentials.js';
 import { openDatabase, type Database } from './ledger/database.js';
 import { createPolicyShelf } from './ledger/policies.js';
+import { urlRules } from './outbound/endpoint-url.js';
+import { createPost } from './outbound/post.js';
 import { readPolicy } from './policy.js';
 import type { Policy } from './domain/policy.js';
 import type { ProviderDefinition } from './providers/definition.js';
 import { createHttpClient } from './providers/http.js';
 import { createLedgerMetrics, type LedgerMetrics } from './metrics/ledger-metrics.js';
+import { createAuditMacs } from './signing/audit-mac.js';
 import { seal, unseal } from './signing/seal.js';
 
 /** What the front door and the workers both are built from. */
@@ -28,7 +32,8 @@ export interface Parts {
 export function buildParts(config: Config, log: Logger): Parts {
   const policy = readPolicy(config.policyFile);
   const databaseUrl = databaseUrlOf(config);
-  const db = openDatabase(databaseUrl);
+  const auditMacs = config.auditKeys && createAuditMacs(config.auditKeys);
+  const db = openDatabase(databaseUrl, { auditMacs });
   const clients = createHttpClient({ timeoutMs: config.providerTimeoutMs });
   const nowMs = (): number => Date.now();
   // Apart, because a renewal holds a connection while a provider's login takes its time.
@@ -82,6 +87,17 @@ export function activityDeps(
     nowMs: () => Date.now(),
     log,
     observe,
+  };
+}
+
+export function deliveryDeps(config: Config, { db }: Parts, log: Logger): DeliveryDeps {
+  return {
+    db,
+    sealing: sealingOf(config),
+    post: createPost(urlRules(config.webhookAllowPrivate)),
+    nowMs: () => Date.now(),
+    random: () => Math.random(),
+    log,
   };
 }
 

@@ -1,14 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { createLedgerActivities, createProviderActivities } from '../activities/index.js';
+import {
+  createDeliveryActivities,
+  createLedgerActivities,
+  createProviderActivities,
+} from '../activities/index.js';
+import { OUTBOUND_TASK_QUEUE } from '../workflows/delivery-messages.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE } from '../workflows/messages.js';
 import { readServiceConfig } from './config.js';
 import { freePort } from './embedded/ports.js';
 import { isDatabaseUp } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
 import { createWorkerMetrics } from './metrics/worker-metrics.js';
+import { readAsNothing, sealingConverter } from './sealing/data-converter.js';
 import { tellStartupFailure } from './startup-failure.js';
 import {
   registerSearchAttributes,
@@ -19,7 +26,7 @@ import {
 import { upkeepTasks } from './upkeep/tasks.js';
 import { keepUp } from './upkeep/upkeep.js';
 import { serveWorkerHealth } from './worker-health.js';
-import { activityDeps, buildParts, ledgerMetrics, type Parts } from './wiring.js';
+import { activityDeps, buildParts, deliveryDeps, ledgerMetrics, type Parts } from './wiring.js';
 
 const DRAIN_WITHIN = '20s';
 const RESTART_AFTER_MS = 1_000;
@@ -70,7 +77,11 @@ async function main(): Promise<void> {
 
   const deps = activityDeps(config, parts, log, metrics.observe);
   const connection = Connection.lazy(target.connection);
-  const client = new Client({ connection, namespace: target.namespace });
+  const dataConverter = sealingConverter(
+    config.payloadKeys,
+    readAsNothing((workflowId) => log.warn({ workflowId }, 'a payload that nobody sealed is not believed')),
+  );
+  const client = new Client({ connection, namespace: target.namespace, dataConverter });
   const { db, providers } = parts;
   const { nowMs } = deps;
   const tasks = upkeepTasks({
@@ -88,8 +99,10 @@ async function main(): Promise<void> {
     try {
       await runWorkers(
         target,
+        dataConverter,
         createLedgerActivities(deps),
         createProviderActivities(deps),
+        createDeliveryActivities(deliveryDeps(config, parts, log)),
         parts,
         running,
         () => {
@@ -112,11 +125,13 @@ async function main(): Promise<void> {
   process.exit(0);
 }
 
-/** One worker for workflows and ledger steps, one a provider for the calls there. */
+/** One worker for workflows and ledger steps, one a provider for the calls there, one for outbound webhooks. */
 async function runWorkers(
   target: TemporalTarget,
+  dataConverter: DataConverter,
   ledgerActivities: object,
   providerActivities: object,
+  deliveryActivities: object,
   parts: Parts,
   running: { workers: readonly Worker[] },
   started: () => void,
@@ -126,7 +141,8 @@ async function runWorkers(
   await client.close();
   const connection = await NativeConnection.connect(target.connection);
   try {
-    const everywhere = { connection, namespace: target.namespace, shutdownGraceTime: DRAIN_WITHIN };
+    const { namespace } = target;
+    const everywhere = { connection, namespace, dataConverter, shutdownGraceTime: DRAIN_WITHIN };
     running.workers = await Promise.all([
       Worker.create({
         ...everywhere,
@@ -139,6 +155,7 @@ async function runWorkers(
       ...[...parts.providers.keys()].map((name) =>
         Worker.create({ ...everywhere, taskQueue: providerTaskQueue(name), activities: providerActivities }),
       ),
+      Worker.create({ ...everywhere, taskQueue: OUTBOUND_TASK_QUEUE, activities: deliveryActivities }),
     ]);
     const runs = running.workers.map((worker) => worker.run());
     started();

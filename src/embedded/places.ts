@@ -22,6 +22,11 @@ export async function printPlaces(
   print(`API          ${apiOrigin}   documentation ${apiOrigin}/docs`);
   print(`Worker       ${workerOrigin}/health/ready`);
   if (temporal?.uiUrl) print(`Temporal UI  ${temporal.uiUrl}`);
+  print(
+    temporal && apiKeys
+      ? '             histories are sealed; this UI has them opened'
+      : `             histories are sealed; to read them set its codec server to ${apiOrigin}/codec (role operator)`,
+  );
   print(`Data, logs   ${dataDir}`);
   if (started.controlOrigin !== null) {
     print(`Simulators   ${started.controlOrigin}/books   (faults on demand)`);

@@ -17,6 +17,8 @@ export interface TemporalOptions {
   readonly port?: number;
   /** 8233 unless given; busy: a free one; null: no UI. */
   readonly uiPort?: number | null;
+  /** Where its UI has payloads opened; none unless given. */
+  readonly uiCodecEndpoint?: string | null;
   /** Made at the start; `default` unless given. */
   readonly namespace?: string;
   /** Added to what every start gets. */
@@ -70,6 +72,9 @@ async function startAt(
       ...['server', 'start-dev', '--log-level', 'warn', '--ip', HOST],
       ...['--port', portOf(`http://${place.address}`), '--namespace', place.namespace],
       ...(place.uiUrl === null ? ['--headless'] : ['--ui-ip', HOST, '--ui-port', portOf(place.uiUrl)]),
+      ...(options.uiCodecEndpoint == null || place.uiUrl === null
+        ? []
+        : ['--ui-codec-endpoint', options.uiCodecEndpoint]),
       ...['--db-filename', join(dataDir, 'temporal', 'temporal.db')],
       ...pairs('--sqlite-pragma', { journal_mode: 'WAL', synchronous: 'normal' }),
       ...pairs('--dynamic-config-value', { ...FAST_ENOUGH_FOR_ONE_SHARD, ...options.dynamicConfig }),
