@@ -62,6 +62,8 @@ export const QUICK_SETTINGS = {
   CONFIRM_POLL_MS: '150',
   CONFIRM_POLL_MAX_MS: '2000',
   RETRY_MAX_MS: '500',
+  RATE_LIMIT_PER_SECOND: '10000',
+  RATE_LIMIT_BURST: '100000',
 };
 
 /** An attempt is written off no earlier than so long after its claim: send-by, timeout and quiet time. */

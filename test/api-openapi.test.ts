@@ -34,6 +34,7 @@ describe('/openapi.json', () => {
         .map(([name]) => name)
         .sort(),
     ).toEqual([
+      'DELETE /v1/webhook-endpoints/{id}',
       'GET /health/live',
       'GET /health/ready',
       'GET /metrics',
@@ -45,7 +46,13 @@ describe('/openapi.json', () => {
       'GET /v1/refunds',
       'GET /v1/refunds/{id}',
       'GET /v1/refunds/{id}/events',
+      'GET /v1/refunds/{id}/evidence',
       'GET /v1/refunds/{id}/review',
+      'GET /v1/webhook-endpoints',
+      'GET /v1/webhook-endpoints/{id}',
+      'GET /v1/webhook-endpoints/{id}/deliveries',
+      'POST /codec/decode',
+      'POST /codec/encode',
       'POST /v1/payments',
       'POST /v1/providers/efi/webhook/pix',
       'POST /v1/providers/{provider}/pause',
@@ -59,6 +66,10 @@ describe('/openapi.json', () => {
       'POST /v1/refunds/{id}/extend',
       'POST /v1/refunds/{id}/reject',
       'POST /v1/refunds/{id}/resolve',
+      'POST /v1/webhook-endpoints',
+      'POST /v1/webhook-endpoints/{id}/deliveries/{delivery_id}/resend',
+      'POST /v1/webhook-endpoints/{id}/ping',
+      'POST /v1/webhook-endpoints/{id}/rotate',
     ]);
   });
 
@@ -67,7 +78,22 @@ describe('/openapi.json', () => {
     expect(new Set(ids).size).toBe(ids.length);
     const create = document.paths['/v1/refunds']?.post;
     expect(Object.keys(create?.responses ?? {}).sort()).toEqual(
-      ['202', '400', '401', '403', '404', '409', '412', '413', '415', '422', '431', '500', '503'].sort(),
+      [
+        '202',
+        '400',
+        '401',
+        '403',
+        '404',
+        '409',
+        '412',
+        '413',
+        '415',
+        '422',
+        '429',
+        '431',
+        '500',
+        '503',
+      ].sort(),
     );
     expect(create?.responses['409']).toMatchObject({
       content: {

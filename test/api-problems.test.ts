@@ -48,7 +48,7 @@ describe('problem+json for everything', () => {
   });
 
   it('404 for routes that are not built', async () => {
-    expectProblem(await door.call('GET', '/v1/webhook-endpoints'), 404, 'not_found');
+    expectProblem(await door.call('GET', '/v1/settings'), 404, 'not_found');
   });
 
   it('405 method_not_allowed with Allow for a known path', async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { providerTaskQueue, REFUND_TASK_QUEUE, stageQuery } from '../workflows/messages.js';
 import { assertBooks } from './setup/books.js';
 import { until } from './setup/eventually.js';
-import { forgerAt, holdable, type Forger } from './setup/forger.js';
+import { contentOf, forgerAt, holdable, type Forger } from './setup/forger.js';
 import {
   act,
   askForRefund,
@@ -106,7 +106,7 @@ describe('what a remote step tells of votes, made up', () => {
     await service.call('POST', `/v1/providers/${asked.provider}/pause`, operator);
     const byHand = { refundId: asked.id, attempt: 3, nowMs: 0 };
     const { result } = await outcomeOf('submit', providerTaskQueue(asked.provider), byHand);
-    expect(defaultPayloadConverter.fromPayload(result!.payloads![0]!)).toMatchObject({
+    expect(contentOf(service, result?.payloads?.[0])).toMatchObject({
       result: { kind: 'notPending' },
     });
     expect(await laneHolder(asked)).toBe(asked.id);

@@ -1,4 +1,5 @@
 import { expect } from '@jest/globals';
+import { verifyLedger } from '../../src/ledger/audit/verify.js';
 import type { Database } from '../../src/ledger/database.js';
 import { eventHash } from '../../src/ledger/event-chain.js';
 import type { EventRow } from '../../src/ledger/refund-reads.js';
@@ -18,6 +19,7 @@ export async function closeWithBooks(ledger: {
 
 /** Whatever happened before: no money appears, vanishes or moves twice, and the trail tells how it came. */
 export async function assertBooks(db: Database): Promise<void> {
+  expect((await verifyLedger(db)).breaks).toEqual([]);
   const payments = await db.selectFrom('payments').selectAll().execute();
   const refunds = await db.selectFrom('refunds').selectAll().execute();
   const attempts = await db.selectFrom('provider_attempts').selectAll().execute();

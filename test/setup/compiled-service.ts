@@ -28,6 +28,7 @@ const BESIDE = ['package.json', 'node_modules', 'migrations', 'config'];
 
 async function compileFolder(from: string, to: string): Promise<void> {
   const names = await readdir(from, { recursive: true });
+  const asTheyAre = names.filter((name) => name.endsWith('.cjs'));
   const sources = names.filter((name) => name.endsWith('.ts') && !name.endsWith('.spec.ts'));
   await Promise.all(
     sources.map(async (name) => {
@@ -37,6 +38,7 @@ async function compileFolder(from: string, to: string): Promise<void> {
       await writeFile(file, code);
     }),
   );
+  await Promise.all(asTheyAre.map((name) => copyFile(join(from, name), join(to, name))));
 }
 
 const COMPILER = {

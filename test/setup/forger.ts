@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { WorkflowHandle, WorkflowStartOptions } from '@temporalio/client';
-import { defaultPayloadConverter } from '@temporalio/common';
+import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import type { RefundStart } from '../../activities/interface.js';
+import { openPayload } from '../../src/sealing/sealed-payload.js';
 import { REFUND_TASK_QUEUE, refundWorkflowId, type Envelope } from '../../workflows/messages.js';
 import { until } from './eventually.js';
 import type { Service } from './service.js';
@@ -12,7 +13,10 @@ export interface Message {
   readonly proof?: unknown;
 }
 
-/** What anybody can do to a refund who reaches Temporal, and nothing else. */
+/**
+ * What anybody can do to a refund who reaches Temporal, and nothing else: while unsealed payloads are accepted, and with the
+ * histories open before them.
+ */
 export interface Forger {
   handleOf(refundId: string, runId?: string): WorkflowHandle;
   /** An Update, with whatever in it. */
@@ -28,7 +32,8 @@ export interface Forger {
   resetToEach(refundId: string, then: () => Promise<unknown>): Promise<void>;
 }
 
-export function forgerAt({ client }: Service): Forger {
+export function forgerAt(service: Service): Forger {
+  const { client } = service;
   const handleOf: Forger['handleOf'] = (refundId, runId) =>
     client.workflow.getHandle(refundWorkflowId(refundId), runId);
   const eventsOf = async (refundId: string, runId?: string) =>
@@ -55,12 +60,12 @@ export function forgerAt({ client }: Service): Forger {
         (event) => event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest?.input,
       );
       const payload = inputs.find((input) => input?.name === name)?.args?.payloads?.[0];
-      return defaultPayloadConverter.fromPayload(payload!);
+      return contentOf(service, payload) as Message;
     },
     startOf: async (refundId) => {
       const [started] = await eventsOf(refundId);
       const payload = started?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
-      return defaultPayloadConverter.fromPayload(payload!);
+      return contentOf(service, payload) as Envelope<RefundStart>;
     },
     complete: (refundId, activity, result) =>
       until(async () => {
@@ -88,6 +93,13 @@ export function forgerAt({ client }: Service): Forger {
       }
     },
   };
+}
+
+/** Of what the service has written into Temporal, as whoever has its key reads it. */
+export function contentOf({ config }: Service, payload: Payload | null | undefined): unknown {
+  const opened = openPayload(payload ?? {}, config.payloadKeys ?? { keys: [] });
+  if (opened.kind !== 'opened') throw new Error(`a payload of the service is ${opened.kind}`);
+  return defaultPayloadConverter.fromPayload(opened.payload);
 }
 
 /** Steps that do not begin before they are released. */

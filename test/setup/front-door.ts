@@ -78,9 +78,13 @@ export interface AnswerBody {
 }
 
 /** The API over a database of its own, with providers that answer from memory and an engine that is asked nothing real. */
-export async function openFrontDoor(
-  overrides: Partial<ApiDeps> & { off?: readonly string[] } = {},
-): Promise<FrontDoor> {
+export async function openFrontDoor({
+  config: configured = {},
+  ...overrides
+}: Partial<Omit<ApiDeps, 'config'>> & {
+  off?: readonly string[];
+  config?: Partial<ApiDeps['config']>;
+} = {}): Promise<FrontDoor> {
   const database = await createTestDatabase();
   const db = openDatabase(database.url, { poolMax: 4 });
   const engine = createFakeEngine();
@@ -89,7 +93,13 @@ export async function openFrontDoor(
   const note = (fields: unknown) => void logged.push(fields);
   const app = await createApp({
     db,
-    config: { payloadKeys: { keys: [{ id: 'k1', secret: Buffer.alloc(32, 7) }] }, frontDoorKeys },
+    config: {
+      payloadKeys: { keys: [{ id: 'k1', secret: Buffer.alloc(32, 7) }] },
+      frontDoorKeys,
+      identity: null,
+      rateLimit: { perSecond: 1_000, burst: 10_000 },
+      ...configured,
+    },
     policy: {
       approval: { rules: [], expiresAfterMs: 7 * DAY_MS, remindEveryMs: DAY_MS, escalateAfterMs: 3 * DAY_MS },
       limits: { dailyByActorMinor: null, dailyByProviderMinor: null },

@@ -65,6 +65,7 @@ interface AdmitOptions extends Partial<Admission> {
 /** A ledger of its own and its steps with what a test does not care about filled in. */
 export interface LedgerScene {
   readonly db: Database;
+  readonly url: string;
   /** Registers a payment and answers its id. */
   payment(facts?: { amountMinor?: number; provider?: string }): Promise<string>;
   admit(paymentId: string, options?: AdmitOptions): Promise<AdmissionOutcome>;
@@ -96,13 +97,14 @@ export interface LedgerScene {
   close(): Promise<void>;
 }
 
-export async function openLedger(): Promise<LedgerScene> {
+export async function openLedger(options: Parameters<typeof openDatabase>[1] = {}): Promise<LedgerScene> {
   const database = await createTestDatabase();
-  const db = openDatabase(database.url, { poolMax: 16 });
+  const db = openDatabase(database.url, { poolMax: 16, ...options });
   let made = 0;
 
   const scene: LedgerScene = {
     db,
+    url: database.url,
     payment: async ({ amountMinor = 10_000, provider = 'efi' } = {}) => {
       const number = (made += 1);
       const registration = {

@@ -35,12 +35,13 @@ export interface TrailEvent {
 export async function startServiceUnder(
   policy: object,
   dynamicConfig: Readonly<Record<string, string>> = {},
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<Service> {
   const folder = await mkdtemp(join(tmpdir(), 'estorno-policy-'));
   const policyFile = join(folder, 'policy.json');
   await writeFile(policyFile, JSON.stringify(policy));
   try {
-    return await startService({ POLICY_FILE: policyFile }, dynamicConfig);
+    return await startService({ ...settings, POLICY_FILE: policyFile }, dynamicConfig);
   } finally {
     await rm(folder, { recursive: true });
   }

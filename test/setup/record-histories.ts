@@ -62,7 +62,8 @@ async function record(asked: readonly string[]): Promise<void> {
   const wrong = names.filter((name) => !Object.hasOwn(RECORDINGS, name) || existsSync(fileOf(name)));
   if (wrong.length > 0) throw new Error(`unknown, or recorded already: ${wrong.join(', ')}`);
   await startRealParts({ rootDir: ROOT });
-  const service = await startService();
+  // Plain: a history must stay readable for longer than a key.
+  const service = await startService({ PAYLOAD_KEYS: '' });
   try {
     for (const name of names) {
       const json = await historyOf(service, await RECORDINGS[name]!(service, name));

@@ -9,6 +9,7 @@ import pg from 'pg';
 import { runner } from 'node-pg-migrate';
 import { startPostgres } from '../../src/embedded/postgres.js';
 import { startTemporal } from '../../src/embedded/temporal.js';
+import { FAILURE_CONVERTER_FILE } from '../../src/sealing/data-converter.js';
 import { SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
 import type { RealPartsEnv } from './real-parts.js';
 import { TIME_MAY_BE_SKIPPED } from './skipped-time.js';
@@ -70,6 +71,7 @@ async function bundleWorkflows(dataDir: string): Promise<string> {
   if (!existsSync(workflowsPath)) return '';
   const { code } = await bundleWorkflowCode({
     workflowsPath,
+    failureConverterPath: FAILURE_CONVERTER_FILE,
     logger: {
       ...console,
       log: () => undefined,

@@ -11,18 +11,24 @@ import {
   type WorkflowBundleOption,
 } from '@temporalio/worker';
 import { pino } from 'pino';
-import { createLedgerActivities, createProviderActivities } from '../../activities/index.js';
+import {
+  createDeliveryActivities,
+  createLedgerActivities,
+  createProviderActivities,
+} from '../../activities/index.js';
+import { OUTBOUND_TASK_QUEUE } from '../../workflows/delivery-messages.js';
 import { createApp } from '../../src/api/app.js';
 import { createRefundEngine } from '../../src/api/refund-engine.js';
-import { readServiceConfig, type ServiceConfig } from '../../src/config.js';
-import { startTemporal, type RunningTemporal } from '../../src/embedded/temporal.js';
+import { readServiceConfig, type KeyRing, type ServiceConfig } from '../../src/config.js';
+import { startTemporal, type RunningTemporal, type TemporalOptions } from '../../src/embedded/temporal.js';
 import type { Database } from '../../src/ledger/database.js';
 import { createApiKey, type Role } from '../../src/ledger/keys.js';
 import { NEWEST_MIGRATION } from '../../src/ledger/readiness.js';
 import { createApiMetrics } from '../../src/metrics/api-metrics.js';
 import { createWorkerMetrics, type WorkerMetrics } from '../../src/metrics/worker-metrics.js';
 import { readPolicy } from '../../src/policy.js';
-import { activityDeps, buildParts, ledgerMetrics, type Parts } from '../../src/wiring.js';
+import { activityDeps, buildParts, deliveryDeps, ledgerMetrics, type Parts } from '../../src/wiring.js';
+import { readAsNothing, refuseByThrowing, sealingConverter } from '../../src/sealing/data-converter.js';
 import type { SimulatedProvider } from '../../simulators/book.js';
 import { startSimulators, type Simulators } from '../../simulators/start.js';
 import { providerTaskQueue, REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
@@ -41,6 +47,9 @@ export const QUICK_SETTINGS = {
   CONFIRM_POLL_MS: '150',
   CONFIRM_POLL_MAX_MS: '2000',
   RETRY_MAX_MS: '500',
+  // One actor stands for many here, and looks again every few milliseconds.
+  RATE_LIMIT_PER_SECOND: '10000',
+  RATE_LIMIT_BURST: '100000',
 };
 
 /** The whole service in this process, over a Temporal server, a database and simulators of its own. */
@@ -67,6 +76,8 @@ export interface Service {
 export interface Deployed {
   /** What they admit under. */
   readonly policyFile?: string;
+  /** What they seal and open with. */
+  readonly payloadKeys?: KeyRing;
   readonly workflowBundle?: WorkflowBundleOption;
   /** Asked before each step of a refund, which begins once the answer is there. */
   readonly before?: (activity: string, refundId: string) => Promise<void>;
@@ -97,25 +108,29 @@ export interface AnswerBody {
 export async function startService(
   settings: Readonly<Record<string, string>> = {},
   dynamicConfig: Readonly<Record<string, string>> = {},
+  ui: UserInterface = NO_UI,
 ): Promise<Service> {
   const dataDir = await mkdtemp(join(tmpdir(), 'estorno-service-'));
   const [database, temporal, simulators] = await Promise.all([
     createTestDatabase(),
-    startTestTemporal(dataDir, 0, dynamicConfig),
+    startTestTemporal(dataDir, 0, dynamicConfig, ui),
     startSimulators({ confirmDelayMs: 100 }),
   ]);
   const config = readServiceConfig({
     ...simulators.env,
     ...QUICK_SETTINGS,
     DATABASE_URL: database.url,
-    PAYLOAD_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')}`,
+    // What a test writes into Temporal by hand is read, as if it were somebody with the key.
+    PAYLOAD_KEYS: `test:${Buffer.alloc(32, 7).toString('base64')},plain`,
     FRONT_DOOR_KEYS,
+    AUDIT_KEYS: `test:${Buffer.alloc(32, 9).toString('base64')}`,
     ...settings,
   });
   const log = pino({ level: 'silent' });
   const parts = buildParts(config, log);
   const connection = await Connection.connect({ address: temporal.address });
-  const client = new Client({ connection });
+  const dataConverter = sealingConverter(config.payloadKeys, refuseByThrowing);
+  const client = new Client({ connection, dataConverter });
   const startApi = async (port: number): Promise<NestFastifyApplication> => {
     const app = await createApp({
       db: parts.db,
@@ -150,17 +165,21 @@ export async function startService(
   });
 }
 
+type UserInterface = Pick<TemporalOptions, 'uiPort' | 'uiCodecEndpoint'>;
+const NO_UI: UserInterface = { uiPort: null };
+
 function startTestTemporal(
   dataDir: string,
   port: number,
   dynamicConfig: Readonly<Record<string, string>> = {},
+  ui: UserInterface = NO_UI,
 ): Promise<RunningTemporal> {
   return startTemporal({
     dataDir,
     searchAttributes: SEARCH_ATTRIBUTES,
     log: () => undefined,
     port,
-    uiPort: null,
+    ...ui,
     dynamicConfig: {
       ...TIME_MAY_BE_SKIPPED,
       // So soon a run whose workflow task fails is shown as one that has problems.
@@ -256,14 +275,19 @@ async function assemble(running: Running): Promise<Service> {
 
 async function startWorkers(
   { temporal, config, parts: partsAtFirst, workerMetrics }: Running,
-  { policyFile, workflowBundle, before }: Deployed = {},
+  { policyFile, payloadKeys, workflowBundle, before }: Deployed = {},
 ): Promise<() => Promise<void>> {
   const parts = policyFile === undefined ? partsAtFirst : { ...partsAtFirst, policy: readPolicy(policyFile) };
   const connection = await NativeConnection.connect({ address: temporal.address });
+  const dataConverter = sealingConverter(
+    payloadKeys ?? config.payloadKeys,
+    readAsNothing(() => undefined),
+  );
   const deps = activityDeps(config, parts, pino({ level: 'silent' }), workerMetrics.observe);
   const workers = await Promise.all([
     Worker.create({
       connection,
+      dataConverter,
       taskQueue: REFUND_TASK_QUEUE,
       workflowBundle: workflowBundle ?? { codePath: workflowBundlePath() },
       activities: heldBack(createLedgerActivities(deps), before),
@@ -271,10 +295,17 @@ async function startWorkers(
     ...[...parts.providers.keys()].map((name) =>
       Worker.create({
         connection,
+        dataConverter,
         taskQueue: providerTaskQueue(name),
         activities: heldBack(createProviderActivities(deps), before),
       }),
     ),
+    Worker.create({
+      connection,
+      dataConverter,
+      taskQueue: OUTBOUND_TASK_QUEUE,
+      activities: createDeliveryActivities(deliveryDeps(config, parts, pino({ level: 'silent' }))),
+    }),
   ]);
   const runs = workers.map((worker) => worker.run());
   return async () => {
