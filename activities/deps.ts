@@ -28,6 +28,12 @@ export interface Observe {
   orphansResumed(count: number): void;
 }
 
+/** As `Observe`, of outbound webhooks. */
+export interface ObserveDeliveries {
+  /** `silent`: no answer came, or nothing could be sent; `given_up`: missed for the last time. */
+  webhookAttempted(outcome: 'delivered' | 'refused' | 'silent' | 'given_up' | 'gone'): void;
+}
+
 export interface KnownProvider {
   readonly definition: ProviderDefinition;
   /** Null while the provider's credentials are not set. */

@@ -9,7 +9,7 @@ import {
   extendApproval,
   remind,
 } from './approvals.activity.js';
-import { deliver, giveUpDelivery, nextDelivery, type DeliveryDeps } from './deliver.activity.js';
+import { deliver, nextDelivery, type DeliveryDeps } from './deliver.activity.js';
 import type { ActivityDeps } from './deps.js';
 import { withFailures } from './failures.js';
 import { whileBeating } from './heartbeats.js';
@@ -56,7 +56,6 @@ export function createLedgerActivities(
     nextPayments: local('nextPayments', nextPayments),
     noteReconciled: local('noteReconciled', noteReconciled),
     nextDelivery: local('nextDelivery', nextDelivery),
-    giveUpDelivery: local('giveUpDelivery', giveUpDelivery),
   };
 }
 

@@ -284,14 +284,12 @@ export interface PaymentReconciliationStart {
 /** Steps in the ledger beside an outbound delivery: local, short, safe to repeat. */
 export interface DeliverySteps {
   /** The oldest message of the line that is still to be delivered; null: none is left. */
-  nextDelivery(line: DeliveryLine): Promise<{ deliveryId: string; triedForMs: number } | null>;
-  /** Its time is over. */
-  giveUpDelivery(input: { deliveryId: string }): Promise<void>;
+  nextDelivery(line: DeliveryLine): Promise<{ deliveryId: string } | null>;
 }
 
 /** Attempts at other people's endpoints: remote, on their own task queue. */
 export interface DeliveryActivities {
-  /** One attempt; a failure says when the next one is due. Ends without one when nothing waits any more. */
+  /** One attempt; a failure says when the next one is due. Ends without a failure when nothing waits any more. */
   deliver(input: { deliveryId: string }): Promise<void>;
 }
 

@@ -47,7 +47,7 @@ CREATE TABLE webhook_deliveries (
   last_status integer,
   last_error text,
   delivered_at timestamptz,
-  -- From then on somebody must make sure that its workflow runs.
+  -- From then on somebody must make sure that its workflow runs. At the next attempt itself: somebody asked for it by hand.
   start_after timestamptz NOT NULL,
   created_at timestamptz NOT NULL,
   UNIQUE (endpoint_id, message_id),
@@ -57,6 +57,9 @@ CREATE INDEX webhook_deliveries_due ON webhook_deliveries (start_after) WHERE st
 CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (endpoint_id, subject, sequence) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_of_endpoint ON webhook_deliveries (endpoint_id, sequence);
 CREATE INDEX webhook_deliveries_of_message ON webhook_deliveries (message_id);
+-- What is forgotten after a while.
+CREATE INDEX webhook_deliveries_over ON webhook_deliveries (created_at) WHERE status <> 'pending';
+CREATE INDEX webhook_messages_by_time ON webhook_messages (occurred_at);
 
 -- Down Migration
 DROP TABLE webhook_deliveries, webhook_messages, webhook_endpoints;

@@ -9,9 +9,11 @@ import type { RefundProvider } from '../src/domain/provider.js';
 import { PENDING_REASONS, REFUND_STATUSES } from '../src/domain/refund.js';
 import { freePort } from '../src/embedded/ports.js';
 import { openDatabase } from '../src/ledger/database.js';
+import { pingEndpoint } from '../src/ledger/deliveries.js';
 import { storeDelivery } from '../src/ledger/inbox.js';
 import { pauseProvider } from '../src/ledger/provider-switches.js';
 import { moveToReview, settleRefund } from '../src/ledger/settlement.js';
+import { createEndpoint, disableEndpoint } from '../src/ledger/webhook-endpoints.js';
 import { createApiMetrics } from '../src/metrics/api-metrics.js';
 import { createLedgerMetrics } from '../src/metrics/ledger-metrics.js';
 import { createWorkerMetrics } from '../src/metrics/worker-metrics.js';
@@ -111,6 +113,25 @@ describe('the figures of the ledger', () => {
     expect(await overdueAt(121_000)).toEqual([[{ provider: 'fourgeeks' }, 1]]);
   });
 
+  it('tell of outbound webhooks what waits, for how long, and what nobody takes', async () => {
+    const figure = (of: readonly Sample[], name: string) => sampleOf(of, `estorno_outbound_${name}`);
+    const names = ['pending', 'overdue', 'oldest_seconds', 'endpoints_disabled'];
+    expect(names.map((name) => figure(samples, name))).toEqual([0, 0, 0, 0]);
+    const later = await openLedger();
+    const endpoint = { url: 'https://shop.example/', types: null, sealedSecret: 'k.s', actor: 'olga' };
+    for (const id of ['whe_secret', 'whe_off']) {
+      await createEndpoint(later.db, { ...endpoint, id, nowMs: START_MS });
+    }
+    await later.db.transaction().execute((trx) => disableEndpoint(trx, 'whe_off', 'gone', START_MS));
+    const ordered = [START_MS, START_MS + 30_000];
+    for (const atMs of ordered) await pingEndpoint(later.db, 'whe_secret', atMs);
+    const metrics = createLedgerMetrics({ db: later.db, providers: NAMES, nowMs: () => START_MS + 61_000 });
+    const text = await metrics.expose();
+    await later.close();
+    expect(names.map((name) => figure(readExposition(text), name))).toEqual([2, 1, 61, 1]);
+    expect(text).not.toContain('whe_');
+  });
+
   it('show every provider and every word of a closed list, and no label beyond them', () => {
     const values = (name: string, label: string) =>
       new Set(samples.filter((sample) => sample.name === name).map(({ labels }) => labels[label]));
@@ -120,7 +141,7 @@ describe('the figures of the ledger', () => {
       new Set(['none', 'unknown', 'accepted', 'declined']),
     );
     for (const name of new Set(samples.map((sample) => sample.name))) {
-      if (name !== 'estorno_ledger_up') {
+      if (name !== 'estorno_ledger_up' && !name.startsWith('estorno_outbound_')) {
         expect([name, values(name, 'provider')]).toEqual([name, new Set(NAMES)]);
       }
     }
@@ -302,6 +323,7 @@ describe('GET /metrics of a worker', () => {
     } as const;
     await reportSubmit(deps, permit, accepted());
     metrics.observe.orphansResumed(3);
+    metrics.observe.webhookAttempted('given_up');
 
     const samples = readExposition(await metrics.expose());
     await ledger.close();
@@ -312,6 +334,8 @@ describe('GET /metrics of a worker', () => {
       [{ provider: 'efi', outcome: 'accepted' }, 1],
     ]);
     expect(sampleOf(samples, 'estorno_orphans_resumed_total')).toBe(3);
+    const attempts = (outcome: string) => sampleOf(samples, 'estorno_outbound_attempts_total', { outcome });
+    expect([attempts('given_up'), attempts('delivered')]).toEqual([1, 0]);
   });
 
   it('holds the ledger’s figures, its own and those of Temporal’s library, each once', async () => {

@@ -1,17 +1,20 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { Connection } from '@temporalio/client';
 import { Webhook } from 'standardwebhooks';
 import { startSite, type Site } from '../lab/site.js';
 import { openDatabase, type Database } from '../src/ledger/database.js';
 import { findDelivery, pingEndpoint } from '../src/ledger/deliveries.js';
 import { createEndpoint } from '../src/ledger/webhook-endpoints.js';
 import { seal } from '../src/signing/seal.js';
+import { deliveryWorkflowId } from '../workflows/delivery-messages.js';
 import { compileService, type CompiledService } from './setup/compiled-service.js';
 import { eventually } from './setup/eventually.js';
+import { payloadsOf } from './setup/readable-payloads.js';
 
 const KEY = { id: 'k1', secret: Buffer.alloc(32, 7) };
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
@@ -24,6 +27,7 @@ let compiled: CompiledService;
 let dataDir: string;
 let site: Site;
 let db: Database;
+let receiver: Server;
 beforeAll(async () => {
   compiled = await compileService();
   dataDir = await mkdtemp(join(tmpdir(), 'estorno-outbound-'));
@@ -31,6 +35,8 @@ beforeAll(async () => {
   db = openDatabase(site.databaseUrl, { poolMax: 2 });
 }, 90_000);
 afterAll(async () => {
+  receiver.closeAllConnections();
+  receiver.close();
   await db.destroy();
   await site.close();
   await compiled.remove();
@@ -40,7 +46,7 @@ afterAll(async () => {
 it('a webhook comes again, under the same id, when its worker is killed between the delivery and its record', async () => {
   const received: { headers: Record<string, string>; text: string }[] = [];
   const killed: Promise<void>[] = [];
-  const receiver = createServer((request, response) => {
+  receiver = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -67,6 +73,17 @@ it('a webhook comes again, under the same id, when its worker is killed between 
   await site.start('worker-1');
   await eventually(shown, (delivery) => delivery?.status === 'delivered', 45_000);
 
+  // Sealed by the real worker's own client and workers: what nobody sealed would not have been delivered.
+  const temporal = await Connection.connect({ address: site.temporalAddress });
+  const subject = received[0]?.headers['webhook-id'] ?? '';
+  const { sealed, readable } = await payloadsOf(
+    temporal,
+    deliveryWorkflowId({ endpointId: endpoint.id, subject }),
+  );
+  await temporal.close();
+  expect(sealed).toBeGreaterThan(3);
+  expect(readable).toEqual([]);
+
   expect(received).toHaveLength(2);
   const [first, second] = received;
   expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
@@ -75,6 +92,4 @@ it('a webhook comes again, under the same id, when its worker is killed between 
     type: 'webhook.ping',
     data: { id: endpoint.id },
   });
-  receiver.closeAllConnections();
-  receiver.close();
 }, 90_000);

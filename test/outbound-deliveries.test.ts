@@ -3,13 +3,15 @@ import { Webhook } from 'standardwebhooks';
 import { pingEndpoint, resendDelivery, type DeliveryStatus } from '../src/ledger/deliveries.js';
 import { settleRefund } from '../src/ledger/settlement.js';
 import { deleteEndpoint, findEndpoint, rotateSecret } from '../src/ledger/webhook-endpoints.js';
-import { deliveryOptions } from '../workflows/delivery-messages.js';
+import { deliverNowSignal, deliveryWorkflowId } from '../workflows/delivery-messages.js';
+import { REFUND_TASK_QUEUE } from '../workflows/messages.js';
 import { eventually } from './setup/eventually.js';
 import { done, openLedger, START_MS, type LedgerScene } from './setup/ledger-scene.js';
 import { newSecret, openOutboundStage, seal, type OutboundStage } from './setup/outbound-stage.js';
 import { gate } from './setup/workflow-stage.js';
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 let scene: LedgerScene;
 let stage: OutboundStage;
@@ -59,7 +61,7 @@ async function withEndpoint(
   try {
     await run(endpoint);
   } finally {
-    await deleteEndpoint(scene.db, endpoint.id);
+    await deleteEndpoint(scene.db, endpoint.id, Date.now());
   }
 }
 
@@ -84,7 +86,7 @@ describe('outbound webhooks', () => {
         last_error: null,
         next_attempt_at: null,
       });
-      const { workflowId } = deliveryOptions({ endpointId: id, subject: refundId });
+      const workflowId = deliveryWorkflowId({ endpointId: id, subject: refundId });
       await stage.client.workflow.getHandle(workflowId).result();
     });
   });
@@ -138,7 +140,7 @@ describe('outbound webhooks', () => {
         const [row] = await whenAll(id, 'delivered');
         const deliveryId = row?.id ?? '';
         // Its run would take what is sent again along by itself.
-        const { workflowId } = deliveryOptions({ endpointId: id, subject: row?.subject ?? '' });
+        const workflowId = deliveryWorkflowId({ endpointId: id, subject: row?.subject ?? '' });
         await stage.client.workflow.getHandle(workflowId).result();
         expect(await resendDelivery(scene.db, id, deliveryId, Date.now())).toMatchObject({ kind: 'ordered' });
         await stage.start(scene.db);
@@ -213,7 +215,10 @@ describe('outbound webhooks', () => {
 
   it('are given up after three days, and the next version goes on', async () => {
     await withEndpoint(
-      ({ type }) => (type === 'refund.created' ? 500 : 200),
+      ({ type }) => {
+        stage.clock.aheadMs += type === 'refund.created' ? HOUR_MS : 0;
+        return type === 'refund.created' ? 500 : 200;
+      },
       async ({ id, received }) => {
         const refundId = await succeededRefund();
         await stage.start(scene.db, stage.skippingClient);
@@ -228,11 +233,92 @@ describe('outbound webhooks', () => {
         expect(first?.attempts).toBeLessThan(120);
         expect(later.map(({ status }) => status)).toEqual(later.map(() => 'delivered'));
         expect(received.at(-1)?.type).toBe('refund.succeeded');
-        const { workflowId } = deliveryOptions({ endpointId: id, subject: refundId });
+        const workflowId = deliveryWorkflowId({ endpointId: id, subject: refundId });
         await stage.client.workflow.getHandle(workflowId).result();
+        stage.clock.aheadMs = 0;
       },
     );
   }, 90_000);
+
+  it('go on by themselves, where they were, when their workflow is gone', async () => {
+    await withEndpoint(
+      (_, all) => (all.length === 1 ? 500 : 200),
+      async ({ id, received }) => {
+        const refundId = await succeededRefund();
+        await stage.start(scene.db);
+        await eventually(
+          () => deliveries(id),
+          ([row]) => row?.last_status === 500,
+        );
+        const workflowId = deliveryWorkflowId({ endpointId: id, subject: refundId });
+        await stage.client.workflow.getHandle(workflowId).terminate();
+        stage.clock.aheadMs = HOUR_MS;
+        await stage.start(scene.db);
+        stage.clock.aheadMs = 0;
+        await whenAll(id, 'delivered', 2);
+        expect(received[1]?.text).toBe(received[0]?.text);
+      },
+    );
+  });
+
+  it('are not begun by what somebody starts by hand', async () => {
+    const line = { endpointId: 'whe_x', subject: 'rfd_x' };
+    const starts: [string, unknown[]][] = [
+      ['delivery/whe_x/rfd_x', [{ body: {} }]],
+      ['delivery/whe_x/rfd_x', [null]],
+      ['delivery/whe_x/rfd_x', []],
+      ['delivery/whe_x/rfd_x', [{ body: { endpointId: ['whe_x'], subject: 'rfd_x' } }]],
+      ['delivery/whe_x/rfd_other', [{ body: line }]],
+    ];
+    for (const [workflowId, args] of starts) {
+      const run = await stage.client.workflow.start('delivery', {
+        ...{ workflowId, args, taskQueue: REFUND_TASK_QUEUE },
+      });
+      await expect(run.result()).rejects.toMatchObject({ cause: { type: 'ForeignWorkflowId' } });
+    }
+  });
+
+  it('of hundreds to one that never answers hold up nobody else', async () => {
+    const never = gate();
+    await withEndpoint(
+      async () => {
+        await never.opened;
+        return 200;
+      },
+      async (hanging) => {
+        await Promise.all(Array.from({ length: 300 }, () => pingEndpoint(scene.db, hanging.id, Date.now())));
+        await stage.start(scene.db);
+        await eventually(
+          async () => hanging.received.length,
+          (count) => count >= 50,
+        );
+        await withEndpoint(undefined, async (quick) => {
+          const begunMs = Date.now();
+          await succeededRefund();
+          await stage.start(scene.db);
+          await whenAll(quick.id, 'delivered', 2);
+          expect(Date.now() - begunMs).toBeLessThan(6_000);
+        });
+        expect(hanging.received.length).toBeLessThanOrEqual(60);
+        never.open();
+      },
+    );
+  }, 60_000);
+
+  it('whose secret can not be read are not sent, and say so', async () => {
+    await withEndpoint(undefined, async ({ id, received }) => {
+      const rotation = { sealedSecret: 'unreadable', overlapMs: 0, nowMs: Date.now() };
+      await rotateSecret(scene.db, id, rotation);
+      await pingEndpoint(scene.db, id, Date.now());
+      await stage.start(scene.db);
+      const [row] = await eventually(
+        () => deliveries(id),
+        ([one]) => one?.last_error !== null,
+      );
+      expect(row).toMatchObject({ status: 'pending', last_error: 'SECRET_UNREADABLE', last_status: null });
+      expect(received).toEqual([]);
+    });
+  });
 
   it('do not hold up those of another endpoint or another refund', async () => {
     const slow = gate();
@@ -263,9 +349,12 @@ describe('outbound webhooks', () => {
           () => deliveries(id),
           ([row]) => row?.last_status === 500,
         );
-        await deleteEndpoint(scene.db, id);
-        const line = { endpointId: id, subject: refundId };
-        await stage.client.workflow.getHandle(deliveryOptions(line).workflowId).result();
+        await deleteEndpoint(scene.db, id, Date.now());
+        const run = stage.client.workflow.getHandle(
+          deliveryWorkflowId({ endpointId: id, subject: refundId }),
+        );
+        await run.signal(deliverNowSignal, { body: { endsPause: true } });
+        await run.result();
         expect(received).toHaveLength(1);
       },
     );

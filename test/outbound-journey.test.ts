@@ -1,9 +1,11 @@
-import { createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import { startDeliveries } from '../src/upkeep/deliveries.js';
+import { deliveryWorkflowId } from '../workflows/delivery-messages.js';
 import { eventually } from './setup/eventually.js';
+import { payloadsOf } from './setup/readable-payloads.js';
 import { refundWhen, registerPayment, startService, type Service } from './setup/service.js';
 
 interface News {
@@ -12,14 +14,21 @@ interface News {
 }
 
 let service: Service;
+let receiver: Server;
 beforeAll(async () => {
-  service = await startService({ WEBHOOK_ALLOW_PRIVATE: 'true' });
+  // What nobody sealed is not believed: a client or a worker that does not seal would show.
+  const PAYLOAD_KEYS = `k1:${Buffer.alloc(32, 7).toString('base64')}`;
+  service = await startService({ WEBHOOK_ALLOW_PRIVATE: 'true', PAYLOAD_KEYS });
 }, 60_000);
-afterAll(() => service.close());
+afterAll(async () => {
+  receiver.closeAllConnections();
+  receiver.close();
+  await service.close();
+});
 
 it("tells an endpoint all of a refund's versions, the last one as the API shows it", async () => {
   const received: { headers: Record<string, string>; text: string }[] = [];
-  const receiver = createServer((request, response) => {
+  receiver = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -56,6 +65,8 @@ it("tells an endpoint all of a refund's versions, the last one as the API shows 
   const path = `/v1/webhook-endpoints/${endpoint.body.id}/deliveries`;
   const listed = await service.call('GET', path, { role: 'admin' });
   expect(listed.body).toMatchObject({ data: news.map(() => ({ status: 'delivered', attempts: 1 })) });
-  receiver.closeAllConnections();
-  receiver.close();
+  const line = { endpointId: endpoint.body.id, subject: ended.id };
+  const { sealed, readable } = await payloadsOf(service.client.connection, deliveryWorkflowId(line));
+  expect(sealed).toBeGreaterThan(3);
+  expect(readable).toEqual([]);
 });

@@ -1,10 +1,10 @@
+import { ApplicationFailure } from '@temporalio/common';
 import {
   ActivityCancellationType,
   ActivityFailure,
   CancellationScope,
   condition,
   continueAsNew,
-  isCancellation,
   proxyActivities,
   proxyLocalActivities,
   setHandler,
@@ -12,72 +12,69 @@ import {
 } from '@temporalio/workflow';
 import type { DeliveryActivities, DeliveryLine, DeliverySteps } from '../activities/interface.js';
 import { LEDGER_STEP } from './activity-options.js';
-import { deliverNowSignal, OUTBOUND_TASK_QUEUE } from './delivery-messages.js';
+import { deliverNowSignal, deliveryWorkflowId, OUTBOUND_TASK_QUEUE } from './delivery-messages.js';
 import type { Envelope } from './messages.js';
-
-const TRIED_FOR_MS = 3 * 86_400_000;
 
 const ledger = proxyLocalActivities<DeliverySteps>(LEDGER_STEP);
 const { deliver } = proxyActivities<DeliveryActivities>({
   taskQueue: OUTBOUND_TASK_QUEUE,
   // The endpoint has 10 s. Without heartbeats: so soon a dead worker's attempt is somebody else's.
   startToCloseTimeout: '15s',
-  // For what is not the endpoint's doing; after an attempt the ledger says when the next one is due.
+  // For what is not the endpoint's doing; after an attempt the ledger says when the next one is due, and when to give up.
   retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' },
   // An attempt that is on its way is let finish: two at once would be two deliveries.
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 });
 
-/** How often it was called, and the attempt that a call must not wait for. */
+/** How often it was called, and the attempt whose pauses a call may end. */
 interface Calls {
   made: number;
   attempt: CancellationScope | null;
 }
 
 /** Delivers what waits for one endpoint about one subject, oldest first, and ends when nothing is left. */
-export async function delivery({ body: line }: Envelope<DeliveryLine>, carriedOn = false): Promise<void> {
+export async function delivery(start: Envelope<DeliveryLine>, carriedOn = false): Promise<void> {
+  const line = ownLine(start);
   const calls: Calls = { made: carriedOn ? 1 : 0, attempt: null };
-  setHandler(deliverNowSignal, () => {
+  setHandler(deliverNowSignal, (message: unknown) => {
     calls.made += 1;
-    calls.attempt?.cancel();
+    if (bodyOf(message)['endsPause'] === true) calls.attempt?.cancel();
   });
   await condition(() => calls.made > 0);
   for (;;) {
     const heard = calls.made;
     const next = await ledger.nextDelivery(line);
-    if (next) await deliverInTime(next, calls);
+    if (next) await attempt(next.deliveryId, calls);
     else if (calls.made === heard) return;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof delivery>({ body: line }, true);
   }
 }
 
-async function deliverInTime(
-  { deliveryId, triedForMs }: { deliveryId: string; triedForMs: number },
-  calls: Calls,
-): Promise<void> {
-  const endsAtMs = Date.now() + TRIED_FOR_MS - triedForMs;
-  while (Date.now() < endsAtMs) {
-    const heard = calls.made;
-    if (await attempt(deliveryId, endsAtMs - Date.now(), calls)) return;
-    if (calls.made === heard) break;
+/** What is started by hand may be anything, and a second run of one line would mix up its order. */
+function ownLine(start: unknown): DeliveryLine {
+  const { endpointId, subject } = bodyOf(start);
+  const isText = typeof endpointId === 'string' && typeof subject === 'string';
+  if (isText && deliveryWorkflowId({ endpointId, subject }) === workflowInfo().workflowId) {
+    return { endpointId, subject };
   }
-  await ledger.giveUpDelivery({ deliveryId });
+  throw ApplicationFailure.nonRetryable(
+    'a line is delivered under its own workflow id alone',
+    'ForeignWorkflowId',
+  );
 }
 
-/** @returns whether it is over; if not, somebody called meanwhile, or its time is up. */
-async function attempt(deliveryId: string, withinMs: number, calls: Calls): Promise<boolean> {
-  const heard = calls.made;
+function bodyOf(envelope: unknown): Readonly<Record<string, unknown>> {
+  return (envelope as Partial<Envelope<Record<string, unknown>>> | null | undefined)?.body ?? {};
+}
+
+/** Tries until the ledger says that it is over, or until a call ends its pause. */
+async function attempt(deliveryId: string, calls: Calls): Promise<void> {
   const scope = new CancellationScope();
   calls.attempt = scope;
   try {
-    await scope.run(() =>
-      deliver.executeWithOptions({ scheduleToCloseTimeout: withinMs, summary: deliveryId }, [{ deliveryId }]),
-    );
-    return true;
+    await scope.run(() => deliver.executeWithOptions({ summary: deliveryId }, [{ deliveryId }]));
   } catch (error) {
-    const isCalled = calls.made > heard;
-    if (!(error instanceof ActivityFailure) || (isCancellation(error) && !isCalled)) throw error;
-    return false;
+    if (!(error instanceof ActivityFailure) || !scope.consideredCancelled) throw error;
   } finally {
     calls.attempt = null;
   }

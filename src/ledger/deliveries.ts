@@ -18,53 +18,56 @@ export interface DeliveryLine {
 /** Whoever took a line over has so long until it is offered again: its workflow may have been lost. */
 const TAKEN_FOR_MS = 60_000;
 
+/** So long a message is tried, from its first attempt on. */
+const TRIED_FOR_MS = 3 * 86_400_000;
+
+export interface DueLine extends DeliveryLine {
+  /** Somebody asked for it by hand: a pause before the next attempt is over. */
+  readonly endsPause: boolean;
+}
+
 /**
- * Lines that lack a workflow, longest waiting first; each is taken, and offered again only when that was in vain. One
- * whose oldest message pauses before its next attempt is not disturbed by what has come behind it.
+ * Lines that lack a workflow, longest waiting first; each is taken, and offered again only when that was in vain. What
+ * has come behind a message that pauses before its next attempt waits as long as that one does.
  */
-export async function takeDueLines(
-  db: Database,
-  nowMs: number,
-  atMost: number,
-): Promise<readonly DeliveryLine[]> {
-  const { rows } = await sql<DeliveryLine>`
+export async function takeDueLines(db: Database, nowMs: number, atMost: number): Promise<readonly DueLine[]> {
+  const { rows } = await sql<DueLine>`
     WITH due AS (
-      SELECT id FROM webhook_deliveries
+      SELECT id, endpoint_id, subject, sequence, start_after = next_attempt_at AS by_hand FROM webhook_deliveries
       WHERE status = 'pending' AND start_after <= ${new Date(nowMs)}
       ORDER BY start_after LIMIT ${atMost} FOR UPDATE SKIP LOCKED
+    ), judged AS (
+      SELECT due.*, (
+        SELECT max(older.start_after) FROM webhook_deliveries AS older
+        WHERE older.endpoint_id = due.endpoint_id AND older.subject = due.subject
+          AND older.status = 'pending' AND older.sequence < due.sequence
+          AND older.start_after > ${new Date(nowMs)}
+      ) AS behind_until FROM due
     ), taken AS (
-      UPDATE webhook_deliveries SET start_after = ${new Date(nowMs + TAKEN_FOR_MS)}
-      FROM due WHERE webhook_deliveries.id = due.id
-      RETURNING endpoint_id, subject, sequence
+      UPDATE webhook_deliveries
+      SET start_after = greatest(${new Date(nowMs + TAKEN_FOR_MS)}::timestamptz, behind_until)
+      FROM judged WHERE webhook_deliveries.id = judged.id
     )
-    SELECT DISTINCT endpoint_id AS "endpointId", subject FROM taken
-    WHERE NOT EXISTS (
-      SELECT FROM webhook_deliveries AS older
-      WHERE older.endpoint_id = taken.endpoint_id AND older.subject = taken.subject
-        AND older.status = 'pending' AND older.sequence < taken.sequence
-        AND older.start_after > ${new Date(nowMs)}
-    )`.execute(db);
+    SELECT endpoint_id AS "endpointId", subject, coalesce(bool_or(by_hand), false) AS "endsPause" FROM judged
+    WHERE behind_until IS NULL GROUP BY endpoint_id, subject`.execute(db);
   return rows;
 }
 
-/** The oldest that is still to be delivered, and how long it has been tried already. Null: none is left. */
+/** The oldest that is still to be delivered. Null: none is left. */
 export async function nextDelivery(
   db: Database,
   line: DeliveryLine,
-  nowMs: number,
-): Promise<{ readonly deliveryId: string; readonly triedForMs: number } | null> {
+): Promise<{ readonly deliveryId: string } | null> {
   const next = await db
     .selectFrom('webhook_deliveries')
-    .select(['id', 'first_attempt_at'])
+    .select('id as deliveryId')
     .where('endpoint_id', '=', line.endpointId)
     .where('subject', '=', line.subject)
     .where('status', '=', 'pending')
     .orderBy('sequence')
     .limit(1)
     .executeTakeFirst();
-  if (!next) return null;
-  const triedForMs = next.first_attempt_at ? Math.max(0, nowMs - next.first_attempt_at.getTime()) : 0;
-  return { deliveryId: next.id, triedForMs };
+  return next ?? null;
 }
 
 export interface Outgoing {
@@ -72,6 +75,7 @@ export interface Outgoing {
   readonly secrets: readonly SealedSecret[];
   readonly messageId: string;
   readonly body: string;
+  readonly createdAt: Date;
 }
 
 /** What is to be sent now. Null: it is not waiting any more. */
@@ -81,6 +85,7 @@ export async function findOutgoing(db: Database, deliveryId: string): Promise<Ou
     .innerJoin('webhook_endpoints as endpoint', 'endpoint.id', 'delivery.endpoint_id')
     .innerJoin('webhook_messages as message', 'message.id', 'delivery.message_id')
     .select(['endpoint.url', 'endpoint.secrets', 'message.id as messageId', 'message.body'])
+    .select('delivery.created_at as createdAt')
     .where('delivery.id', '=', deliveryId)
     .where('delivery.status', '=', 'pending')
     .executeTakeFirst();
@@ -104,33 +109,47 @@ export async function recordDelivered(db: Database, attempted: Attempted): Promi
     .execute();
 }
 
-/** The whole line waits for its next attempt. @returns how long; null: it is not to be delivered any more. */
+export type Missed = { readonly kind: 'again'; readonly pauseMs: number } | { readonly kind: 'givenUp' };
+
+/**
+ * The next attempt comes after a pause, unless that would be later than three days after the first one: then it has
+ * failed, and the next of its line goes on. Locks no row but its own, so it never stands in a circle of waiters.
+ * @param pauseAfter of how long it had been tried when this attempt began.
+ * @returns null where it did not wait any more: it was canceled, or deleted with its endpoint.
+ */
 export async function recordMissed(
   db: Database,
   attempted: Attempted,
-  pauseMs: (attempts: number) => number,
-): Promise<number | null> {
+  pauseAfter: (triedForMs: number) => number,
+): Promise<Missed | null> {
   return db.transaction().execute(async (trx) => {
-    const missed = await attempts(trx, attempted)
-      .returning(['attempts', 'endpoint_id', 'subject'])
-      .executeTakeFirst();
+    const missed = await attempts(trx, attempted).returning('first_attempt_at').executeTakeFirst();
     if (!missed) return null;
-    const pause = pauseMs(missed.attempts);
-    const nextMs = attempted.nowMs + pause;
+    const firstMs = missed.first_attempt_at?.getTime() ?? attempted.startedAtMs;
+    const pauseMs = pauseAfter(Math.max(0, attempted.startedAtMs - firstMs));
+    const nextMs = attempted.nowMs + pauseMs;
+    const isOver = nextMs > firstMs + TRIED_FOR_MS;
     await trx
       .updateTable('webhook_deliveries')
-      .set({ next_attempt_at: new Date(nextMs) })
+      .set(isOver ? { status: 'failed', next_attempt_at: null } : waitingUntil(nextMs))
       .where('id', '=', attempted.deliveryId)
       .execute();
-    await trx
-      .updateTable('webhook_deliveries')
-      .set({ start_after: new Date(nextMs + TAKEN_FOR_MS) })
-      .where('endpoint_id', '=', missed.endpoint_id)
-      .where('subject', '=', missed.subject)
-      .where('status', '=', 'pending')
-      .execute();
-    return pause;
+    return isOver ? { kind: 'givenUp' } : { kind: 'again', pauseMs };
   });
+}
+
+/** No attempt was made: others at the same host are under way. */
+export async function postponeDelivery(db: Database, deliveryId: string, untilMs: number): Promise<void> {
+  await db
+    .updateTable('webhook_deliveries')
+    .set(waitingUntil(untilMs))
+    .where('id', '=', deliveryId)
+    .where('status', '=', 'pending')
+    .execute();
+}
+
+function waitingUntil(nextMs: number) {
+  return { next_attempt_at: new Date(nextMs), start_after: new Date(nextMs + TAKEN_FOR_MS) };
 }
 
 /** The endpoint wants no more: neither this message nor any other. */
@@ -148,16 +167,6 @@ export async function recordGone(db: Database, attempted: Attempted): Promise<vo
     await attempts(trx, attempted).set({ status: 'failed', next_attempt_at: null }).execute();
     await disableEndpoint(trx, endpoint.id, 'It answered 410 Gone.', attempted.nowMs);
   });
-}
-
-/** Its time is over; the next one of its line goes on. */
-export async function giveUpDelivery(db: Database, deliveryId: string): Promise<void> {
-  await db
-    .updateTable('webhook_deliveries')
-    .set({ status: 'failed', next_attempt_at: null })
-    .where('id', '=', deliveryId)
-    .where('status', '=', 'pending')
-    .execute();
 }
 
 function attempts(db: Database | LedgerTransaction, attempted: Attempted) {
@@ -230,7 +239,7 @@ export async function resendDelivery(
       .set({
         status: 'pending',
         first_attempt_at: null,
-        next_attempt_at: null,
+        next_attempt_at: new Date(nowMs),
         delivered_at: null,
         start_after: new Date(nowMs),
       })

@@ -18,6 +18,7 @@ export interface LedgerFigures {
   readonly openBreakers: readonly { readonly provider: string; readonly operation: 'read' | 'submit' }[];
   readonly pausedProviders: readonly string[];
   readonly unmatchedWebhooks: readonly { readonly provider: string; readonly count: number }[];
+  readonly outbound: OutboundFigures;
 }
 
 /** Open refunds of one kind. */
@@ -39,6 +40,16 @@ export interface OpenFigures {
   readonly approvalsOverdue: number;
 }
 
+/** Webhooks to others. */
+export interface OutboundFigures {
+  readonly pending: number;
+  /** Of these, due for a minute, and nobody has begun with them. */
+  readonly overdue: number;
+  /** Since when the one waits that has waited for the longest; null: none does. */
+  readonly oldestAt: Date | null;
+  readonly disabledEndpoints: number;
+}
+
 /** What an attempt was answered while nobody knows yet what became of it. */
 export const ATTEMPT_ANSWERS = ['none', 'unknown', 'accepted', 'declined'] as const;
 export type AttemptAnswer = (typeof ATTEMPT_ANSWERS)[number];
@@ -54,6 +65,8 @@ const UNSENT_REASONS: readonly PendingReason[] = [
 const DAY_MS = 86_400_000;
 /** A run ends its approval within seconds, and one that is taken up again within two sweeps. */
 const OVERDUE_AFTER_MS = 120_000;
+/** Upkeep offers what is due each second. */
+const DELIVERY_OVERDUE_AFTER_MS = 60_000;
 
 /** One query after another, so that a scrape takes one connection; open things come from partial indexes. */
 export async function readFigures(db: Database, nowMs: number): Promise<LedgerFigures> {
@@ -98,7 +111,27 @@ export async function readFigures(db: Database, nowMs: number): Promise<LedgerFi
     openBreakers,
     pausedProviders: paused.map(({ provider }) => provider),
     unmatchedWebhooks,
+    outbound: await outboundFigures(db, nowMs),
   };
+}
+
+async function outboundFigures(db: Database, nowMs: number): Promise<OutboundFigures> {
+  const overdue = sql<number>`count(*) FILTER (WHERE start_after < ${new Date(nowMs - DELIVERY_OVERDUE_AFTER_MS)})`;
+  const waiting = await db
+    .selectFrom('webhook_deliveries')
+    .select((select) => [
+      select.fn.countAll<number>().as('pending'),
+      overdue.as('overdue'),
+      select.fn.min('created_at').as('oldestAt'),
+    ])
+    .where('status', '=', 'pending')
+    .executeTakeFirstOrThrow();
+  const { disabledEndpoints } = await db
+    .selectFrom('webhook_endpoints')
+    .select((select) => select.fn.countAll<number>().as('disabledEndpoints'))
+    .where('status', '=', 'disabled')
+    .executeTakeFirstOrThrow();
+  return { ...waiting, disabledEndpoints };
 }
 
 /** An open attempt whose repeat did not leave is as unclear as before: the ledger shows it so too. */

@@ -64,8 +64,23 @@ export async function listEndpoints(db: Database, page: PageRequest): Promise<Pa
   return pageOf(rows, page);
 }
 
-/** Its deliveries go with it; the messages stay. @returns whether it was there. */
-export async function deleteEndpoint(db: Database, id: string): Promise<boolean> {
+const DELETED_AT_ONCE = 2_000;
+
+/**
+ * Its deliveries go with it, a part at a time and after it is disabled: whoever writes news waits for the row of an
+ * endpoint, and that must not take long. @returns whether it was there.
+ */
+export async function deleteEndpoint(db: Database, id: string, nowMs: number): Promise<boolean> {
+  await db.transaction().execute((trx) => disableEndpoint(trx, id, 'It is being deleted.', nowMs));
+  for (let left = true; left;) {
+    const { numDeletedRows } = await db
+      .deleteFrom('webhook_deliveries')
+      .where('id', 'in', (of) =>
+        of.selectFrom('webhook_deliveries').select('id').where('endpoint_id', '=', id).limit(DELETED_AT_ONCE),
+      )
+      .executeTakeFirstOrThrow();
+    left = numDeletedRows > 0n;
+  }
   const { numDeletedRows } = await db
     .deleteFrom('webhook_endpoints')
     .where('id', '=', id)
@@ -102,6 +117,18 @@ export async function rotateSecret(
       .returningAll()
       .executeTakeFirstOrThrow();
   });
+}
+
+/** News goes there again, from the next transition on; what was canceled stays so, and can be sent again by hand. */
+export async function enableEndpoint(db: Database, id: string, nowMs: number): Promise<EndpointRow | null> {
+  const enabled = await db
+    .updateTable('webhook_endpoints')
+    .set({ status: 'active', disabled_reason: null, updated_at: new Date(nowMs) })
+    .where('id', '=', id)
+    .where('status', '=', 'disabled')
+    .returningAll()
+    .executeTakeFirst();
+  return enabled ?? findEndpoint(db, id);
 }
 
 /** Nothing is sent there any more: what was waiting is canceled. */

@@ -1,7 +1,13 @@
 import { Gauge, Registry } from 'prom-client';
 import { PENDING_REASONS, REFUND_STATUSES } from '../domain/refund.js';
 import type { Database } from '../ledger/database.js';
-import { ATTEMPT_ANSWERS, readFigures, type LedgerFigures, type OpenFigures } from '../ledger/figures.js';
+import {
+  ATTEMPT_ANSWERS,
+  readFigures,
+  type LedgerFigures,
+  type OpenFigures,
+  type OutboundFigures,
+} from '../ledger/figures.js';
 
 const FRESH_FOR_MS = 3_000;
 /** While a reading takes long, which a count of many millions may, the one before it stands in. */
@@ -71,7 +77,8 @@ async function render(
   const up = { name: 'estorno_ledger_up', help: 'PostgreSQL answered this scrape.', registers: [registry] };
   new Gauge(up).set(figures ? 1 : 0);
   if (figures) {
-    for (const { name, help, zeros, samples } of families(figures, providers, nowMs)) {
+    const all = [...families(figures, providers, nowMs), ...outboundFamilies(figures.outbound, nowMs)];
+    for (const { name, help, zeros, samples } of all) {
       const gauge = new Gauge({ name, help, labelNames: Object.keys(zeros[0] ?? {}), registers: [registry] });
       for (const labels of zeros) gauge.set(labels, 0);
       for (const [labels, value] of samples) gauge.inc(labels, value);
@@ -172,6 +179,28 @@ function families(figures: LedgerFigures, providers: readonly string[], nowMs: n
       zeros: alone,
       samples: open.map(({ provider, approvalsOverdue }) => [{ provider }, approvalsOverdue]),
     },
+  ];
+}
+
+/** Of all endpoints together: which one it is, the API tells. */
+function outboundFamilies(outbound: OutboundFigures, nowMs: number): readonly Family[] {
+  const { pending, overdue, oldestAt, disabledEndpoints } = outbound;
+  const family = (name: string, help: string, value: number): Family => {
+    return { name, help, zeros: [{}], samples: [[{}, value]] };
+  };
+  return [
+    family('estorno_outbound_pending', 'Outbound webhooks that are still to be delivered.', pending),
+    family(
+      'estorno_outbound_overdue',
+      'Of these, due for a minute without anybody taking them: workers or Temporal do not go on.',
+      overdue,
+    ),
+    family(
+      'estorno_outbound_oldest_seconds',
+      'For how long the oldest of them waits: its endpoint does not take it.',
+      oldestAt ? (nowMs - oldestAt.getTime()) / 1000 : 0,
+    ),
+    family('estorno_outbound_endpoints_disabled', 'Endpoints that answered 410.', disabledEndpoints),
   ];
 }
 

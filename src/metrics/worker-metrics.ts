@@ -1,10 +1,10 @@
 import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
-import type { Observe } from '../../activities/deps.js';
+import type { Observe, ObserveDeliveries } from '../../activities/deps.js';
 import type { LedgerMetrics } from './ledger-metrics.js';
 
 /** What a worker tells about itself, and how it is read. */
 export interface WorkerMetrics {
-  readonly observe: Observe;
+  readonly observe: Observe & ObserveDeliveries;
   readonly expose: () => Promise<string>;
 }
 
@@ -20,6 +20,13 @@ const READ_OUTCOMES: readonly Parameters<Observe['providerRead']>[1][] = [
   'notFound',
   'unavailable',
   'unreadable',
+];
+const DELIVERY_OUTCOMES: readonly Parameters<ObserveDeliveries['webhookAttempted']>[0][] = [
+  'delivered',
+  'refused',
+  'silent',
+  'given_up',
+  'gone',
 ];
 const TEMPORAL_WITHIN_MS = 500;
 
@@ -48,6 +55,13 @@ export function createWorkerMetrics(
     help: 'Runs started for open refunds that had none which goes on.',
     registers: [registry],
   });
+  const webhooks = new Counter({
+    name: 'estorno_outbound_attempts_total',
+    help: 'Attempts to deliver an outbound webhook, by what came of them.',
+    labelNames: ['outcome'],
+    registers: [registry],
+  });
+  for (const outcome of DELIVERY_OUTCOMES) webhooks.inc({ outcome }, 0);
   for (const provider of providers) {
     for (const outcome of SUBMIT_OUTCOMES) answers.inc({ provider, outcome }, 0);
     for (const outcome of READ_OUTCOMES) reads.inc({ provider, outcome }, 0);
@@ -57,6 +71,7 @@ export function createWorkerMetrics(
       attemptAnswered: (provider, outcome) => answers.inc({ provider, outcome }),
       providerRead: (provider, outcome) => reads.inc({ provider, outcome }),
       orphansResumed: (count) => orphans.inc(count),
+      webhookAttempted: (outcome) => webhooks.inc({ outcome }),
     },
     expose: async () =>
       (await Promise.all([ledger.expose(), registry.metrics(), temporalMetrics(temporalUrl)])).join(''),

@@ -1,4 +1,4 @@
-import { lookup } from 'node:dns/promises';
+import { lookup, Resolver } from 'node:dns/promises';
 import ipaddr from 'ipaddr.js';
 
 export interface Address {
@@ -9,10 +9,37 @@ export interface Address {
 /** All addresses of a name. @throws what the system says where there is none. */
 export type Resolve = (hostname: string) => Promise<readonly Address[]>;
 
+/** With the names that a machine or a local network has for itself. Each takes one of this process's few threads. */
 export const resolveBySystem: Resolve = async (hostname) => {
   const found = await lookup(hostname, { all: true });
   return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));
 };
+
+const RESOLVED_WITHIN_MS = 5_000;
+
+/**
+ * By DNS alone, as names of the public internet are known there: one whose servers are silent takes no thread, of which
+ * calls to providers need some too. `servers`: instead of the system's.
+ */
+export function resolveByDns(servers: readonly string[] | null = null): Resolve {
+  return async (hostname) => {
+    const resolver = new Resolver({ timeout: 2_000, tries: 2 });
+    if (servers) resolver.setServers(servers);
+    const timer = setTimeout(() => resolver.cancel(), RESOLVED_WITHIN_MS);
+    try {
+      const [v4, v6] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
+      const found = [...addressesOf(v4, 4), ...addressesOf(v6, 6)];
+      if (found.length === 0 && v4.status === 'rejected') throw v4.reason;
+      return found;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
+
+function addressesOf(answer: PromiseSettledResult<string[]>, family: 4 | 6): Address[] {
+  return answer.status === 'fulfilled' ? answer.value.map((address) => ({ address, family })) : [];
+}
 
 /** Reachable from inside a cloud's machines alone, though they look like anybody's. */
 const INSIDE_A_CLOUD = new Set(['168.63.129.16']);

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { isPublicAddress, resolveBySystem, type Address, type Resolve } from './addresses.js';
+import { isPublicAddress, resolveByDns, resolveBySystem, type Address, type Resolve } from './addresses.js';
 
 export interface UrlRules {
   /** http and private addresses too. */
@@ -10,7 +10,7 @@ export interface UrlRules {
 const LENGTH_MAX = 2_048;
 
 export function urlRules(allowPrivate: boolean): UrlRules {
-  return { allowPrivate, resolve: resolveBySystem };
+  return { allowPrivate, resolve: allowPrivate ? resolveBySystem : resolveByDns() };
 }
 
 /** What speaks against sending anything there; null: nothing that can be seen without connecting. */

@@ -21,11 +21,20 @@ const TIMEOUT_MS = 10_000;
 /** An answer's body is nobody's business; so much is read, so that its sender may finish. */
 const BODY_BYTES_MAX = 64 * 1024;
 
-export function createPost(rules: UrlRules, { timeoutMs = TIMEOUT_MS } = {}): Post {
+/** `ca`: whose certificates are trusted instead of the system's, in PEM. */
+export function createPost(
+  rules: UrlRules,
+  { timeoutMs = TIMEOUT_MS, ca }: { timeoutMs?: number; ca?: string } = {},
+): Post {
+  // Said here, so that NODE_TLS_REJECT_UNAUTHORIZED in somebody's environment changes nothing.
+  const tls = { rejectUnauthorized: true, ...(ca === undefined ? {} : { ca }) };
   return async (url, headers, body) => {
     if (problemOfForm(url, rules) !== null) return { kind: 'failed', code: URL_REFUSED };
     // A new one each time: a connection that is kept would outlive the check of its address.
-    const agent = new Agent({ connect: { lookup: safeLookup(rules), timeout: timeoutMs }, pipelining: 0 });
+    const agent = new Agent({
+      connect: { ...tls, lookup: safeLookup(rules), timeout: timeoutMs },
+      pipelining: 0,
+    });
     const signal = AbortSignal.timeout(timeoutMs);
     try {
       const answer = await request(url, {

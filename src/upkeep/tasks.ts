@@ -4,7 +4,7 @@ import type { Observe } from '../../activities/deps.js';
 import type { Database } from '../ledger/database.js';
 import { registerSearchAttributes } from '../temporal.js';
 import { reconcileContradictions } from './contradictions.js';
-import { startDeliveries } from './deliveries.js';
+import { forgetDeliveries, startDeliveries } from './deliveries.js';
 import { resumeOrphans } from './orphans.js';
 import { ensureReconciliationSchedule } from './reconciliation-schedule.js';
 import type { UpkeepTask } from './upkeep.js';
@@ -27,6 +27,7 @@ const CONTRADICTIONS_EVERY_MS = 20_000;
 const SCHEDULE_EVERY_MS = 600_000;
 const WAKE_EVERY_MS = 1_000;
 const DELIVERIES_EVERY_MS = 1_000;
+const FORGET_EVERY_MS = 60_000;
 const ENGINE_ANSWERS_WITHIN_MS = 30_000;
 
 /** Everything that workers do beside refunds. */
@@ -56,6 +57,7 @@ export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
       everyMs: DELIVERIES_EVERY_MS,
       run: () => withinReason(deps, () => startDeliveries(db, client, nowMs())),
     },
+    { name: 'forget-deliveries', everyMs: FORGET_EVERY_MS, run: () => forgetDeliveries(db, nowMs()) },
   ];
 }
 

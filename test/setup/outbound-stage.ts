@@ -6,13 +6,14 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { DeliveryDeps } from '../../activities/deliver.activity.js';
-import { giveUpDelivery, nextDelivery } from '../../activities/deliver.activity.js';
+import { nextDelivery } from '../../activities/deliver.activity.js';
 import { createDeliveryActivities } from '../../activities/index.js';
 import { startTemporal } from '../../src/embedded/temporal.js';
 import type { Database } from '../../src/ledger/database.js';
 import { createEndpoint } from '../../src/ledger/webhook-endpoints.js';
 import { urlRules } from '../../src/outbound/endpoint-url.js';
 import { createPost } from '../../src/outbound/post.js';
+import { ATTEMPTS_AT_ONCE, inTurns } from '../../src/outbound/turns.js';
 import { startDeliveries } from '../../src/upkeep/deliveries.js';
 import { OUTBOUND_TASK_QUEUE } from '../../workflows/delivery-messages.js';
 import { REFUND_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../workflows/messages.js';
@@ -30,6 +31,8 @@ export interface Received {
 
 /** Delivery workflows on a real server, to receivers on loopback. */
 export interface OutboundStage {
+  /** Of the worker of outbound webhooks. */
+  readonly clock: { aheadMs: number };
   readonly client: Client;
   /** What waits between attempts takes no time. */
   readonly skippingClient: Client;
@@ -45,6 +48,11 @@ export interface OutboundStage {
 
 export function seal(text: string): string {
   return Buffer.from(text).toString('hex');
+}
+
+function unseal(sealed: string): string {
+  if (!/^[0-9a-f]+$/.test(sealed)) throw new Error('not sealed here');
+  return Buffer.from(sealed, 'hex').toString();
 }
 
 export function newSecret(byte: number): string {
@@ -65,13 +73,15 @@ export async function openOutboundStage(db: Database): Promise<OutboundStage> {
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
   const native = await NativeConnection.connect({ address: temporal.address });
+  const clock = { aheadMs: 0 };
   const deps: DeliveryDeps = {
     db,
-    sealing: { seal, unseal: (sealed) => Buffer.from(sealed, 'hex').toString() },
-    post: createPost(urlRules(true)),
-    nowMs: () => Date.now(),
+    sealing: { seal, unseal },
+    post: inTurns(createPost(urlRules(true))),
+    nowMs: () => Date.now() + clock.aheadMs,
     random: () => 0.5,
     log: { error: () => undefined, warn: () => undefined },
+    observe: { webhookAttempted: () => undefined },
   };
   const workers = await Promise.all([
     Worker.create({
@@ -80,19 +90,20 @@ export async function openOutboundStage(db: Database): Promise<OutboundStage> {
       workflowBundle: { codePath: workflowBundlePath() },
       activities: {
         nextDelivery: (line: Parameters<typeof nextDelivery>[1]) => nextDelivery(deps, line),
-        giveUpDelivery: (input: { deliveryId: string }) => giveUpDelivery(deps, input),
       },
     }),
     Worker.create({
       connection: native,
       taskQueue: OUTBOUND_TASK_QUEUE,
       activities: createDeliveryActivities(deps),
+      maxConcurrentActivityTaskExecutions: ATTEMPTS_AT_ONCE,
     }),
   ]);
   const runs = workers.map((worker) => worker.run());
   const closing: (() => void)[] = [];
   let made = 0;
   return {
+    clock,
     client,
     skippingClient: clientThatSkipsTime(connection),
     endpoint: async (into, answer = () => 204) => {
@@ -124,7 +135,7 @@ export async function openOutboundStage(db: Database): Promise<OutboundStage> {
       });
       return { id, secret, received };
     },
-    start: (of, by = client) => startDeliveries(of, by, Date.now()),
+    start: (of, by = client) => startDeliveries(of, by, Date.now() + clock.aheadMs),
     close: async () => {
       for (const close of closing) close();
       for (const worker of workers) worker.shutdown();
