@@ -6,6 +6,17 @@ ALTER TABLE refund_events ADD COLUMN mac text;
 CREATE INDEX refund_events_by_key ON refund_events (substring(mac from '^v1\.(.+)\.[A-Za-z0-9_-]+$'), id)
   WHERE mac IS NOT NULL;
 
+-- Whoever lacks the keys would leave a break that nobody can mend: they write nothing, once anybody has them.
+CREATE FUNCTION refuse_event_without_mac() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM refund_events WHERE mac IS NOT NULL) THEN
+    RAISE EXCEPTION 'AUDIT_KEYS is not set where this event comes from, and the trail has MACs';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER refund_events_keep_macs BEFORE INSERT ON refund_events
+  FOR EACH ROW WHEN (NEW.mac IS NULL) EXECUTE FUNCTION refuse_event_without_mac();
+
 ALTER TABLE refunds
   -- The MAC of the trail's last event.
   ADD COLUMN event_mac text,
@@ -26,6 +37,8 @@ UPDATE payments SET event_sequence = last.sequence, event_hash = last.hash
   WHERE last.payment_id = payments.id;
 
 -- Down Migration
+DROP TRIGGER refund_events_keep_macs ON refund_events;
+DROP FUNCTION refuse_event_without_mac();
 ALTER TABLE payments DROP COLUMN event_seal, DROP COLUMN event_mac, DROP COLUMN event_hash, DROP COLUMN event_sequence;
 ALTER TABLE refunds DROP COLUMN event_seal, DROP COLUMN event_mac;
 ALTER TABLE refund_events DROP COLUMN mac;

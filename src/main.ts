@@ -11,7 +11,7 @@ import { createApiMetrics } from './metrics/api-metrics.js';
 import { refuseByThrowing, sealingConverter } from './sealing/data-converter.js';
 import { tellStartupFailure } from './startup-failure.js';
 import { temporalTarget } from './temporal.js';
-import { buildParts, ledgerMetrics } from './wiring.js';
+import { buildParts, ledgerMetrics, refuseWithoutAuditKeys } from './wiring.js';
 
 const DRAIN_WITHIN_MS = 25_000;
 const SWEEP_EVERY_MS = 100;
@@ -22,6 +22,7 @@ async function main(): Promise<void> {
   const config = readServiceConfig(process.env);
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
+  await refuseWithoutAuditKeys(config, parts);
   const connection = Connection.lazy(target.connection);
   const dataConverter = sealingConverter(config.payloadKeys, refuseByThrowing);
   const client = new Client({ connection, namespace: target.namespace, dataConverter });

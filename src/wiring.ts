@@ -1,14 +1,16 @@
 import type { Logger } from 'pino';
 import type { DeliveryDeps } from '../activities/deliver.activity.js';
-import type { ActivityDeps, Observe } from '../activities/deps.js';
+import type { ActivityDeps, Observe, ObserveDeliveries } from '../activities/deps.js';
 import type { RefundProvider } from './domain/provider.js';
 import type { Config, ProviderSetup, ServiceConfig } from './config.js';
 import { databaseUrlOf } from './database-url.js';
 import { createCredentialStore, type Sealing } from './ledger/credentials.js';
 import { openDatabase, type Database } from './ledger/database.js';
+import { hasMacs } from './ledger/event-chain.js';
 import { createPolicyShelf } from './ledger/policies.js';
 import { urlRules } from './outbound/endpoint-url.js';
 import { createPost } from './outbound/post.js';
+import { inTurns } from './outbound/turns.js';
 import { readPolicy } from './policy.js';
 import type { Policy } from './domain/policy.js';
 import type { ProviderDefinition } from './providers/definition.js';
@@ -66,6 +68,19 @@ export function buildParts(config: Config, log: Logger): Parts {
   };
 }
 
+/**
+ * Before anything runs: without the keys of the trail nothing could be written, so that is said at once. Where the
+ * database is away nobody can tell yet, and it says so itself at the first event.
+ * @throws Error in words for the operator.
+ */
+export async function refuseWithoutAuditKeys({ auditKeys }: Config, parts: Parts): Promise<void> {
+  if (auditKeys || !(await hasMacs(parts.db).catch(() => false))) return;
+  await parts.close();
+  throw new Error(
+    'AUDIT_KEYS is not set, and the audit trail has MACs: the API and all workers need the keys that it is written with',
+  );
+}
+
 export function activityDeps(
   config: ServiceConfig,
   parts: Parts,
@@ -90,14 +105,20 @@ export function activityDeps(
   };
 }
 
-export function deliveryDeps(config: Config, { db }: Parts, log: Logger): DeliveryDeps {
+export function deliveryDeps(
+  config: Config,
+  { db }: Parts,
+  log: Logger,
+  observe: ObserveDeliveries,
+): DeliveryDeps {
   return {
     db,
     sealing: sealingOf(config),
-    post: createPost(urlRules(config.webhookAllowPrivate)),
+    post: inTurns(createPost(urlRules(config.webhookAllowPrivate))),
     nowMs: () => Date.now(),
     random: () => Math.random(),
     log,
+    observe,
   };
 }
 

@@ -15,6 +15,7 @@ import { freePort } from './embedded/ports.js';
 import { isDatabaseUp } from './ledger/readiness.js';
 import { createLogger } from './logger.js';
 import { createWorkerMetrics } from './metrics/worker-metrics.js';
+import { ATTEMPTS_AT_ONCE } from './outbound/turns.js';
 import { readAsNothing, sealingConverter } from './sealing/data-converter.js';
 import { tellStartupFailure } from './startup-failure.js';
 import {
@@ -26,7 +27,14 @@ import {
 import { upkeepTasks } from './upkeep/tasks.js';
 import { keepUp } from './upkeep/upkeep.js';
 import { serveWorkerHealth } from './worker-health.js';
-import { activityDeps, buildParts, deliveryDeps, ledgerMetrics, type Parts } from './wiring.js';
+import {
+  activityDeps,
+  buildParts,
+  deliveryDeps,
+  ledgerMetrics,
+  refuseWithoutAuditKeys,
+  type Parts,
+} from './wiring.js';
 
 const DRAIN_WITHIN = '20s';
 const RESTART_AFTER_MS = 1_000;
@@ -38,6 +46,7 @@ async function main(): Promise<void> {
   const config = readServiceConfig(process.env);
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
+  await refuseWithoutAuditKeys(config, parts);
   const temporalMetrics = `127.0.0.1:${await freePort(0)}`;
   Runtime.install({
     shutdownSignals: [],
@@ -102,7 +111,7 @@ async function main(): Promise<void> {
         dataConverter,
         createLedgerActivities(deps),
         createProviderActivities(deps),
-        createDeliveryActivities(deliveryDeps(config, parts, log)),
+        createDeliveryActivities(deliveryDeps(config, parts, log, metrics.observe)),
         parts,
         running,
         () => {
@@ -155,7 +164,12 @@ async function runWorkers(
       ...[...parts.providers.keys()].map((name) =>
         Worker.create({ ...everywhere, taskQueue: providerTaskQueue(name), activities: providerActivities }),
       ),
-      Worker.create({ ...everywhere, taskQueue: OUTBOUND_TASK_QUEUE, activities: deliveryActivities }),
+      Worker.create({
+        ...everywhere,
+        taskQueue: OUTBOUND_TASK_QUEUE,
+        activities: deliveryActivities,
+        maxConcurrentActivityTaskExecutions: ATTEMPTS_AT_ONCE,
+      }),
     ]);
     const runs = running.workers.map((worker) => worker.run());
     started();

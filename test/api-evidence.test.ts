@@ -15,7 +15,7 @@ import { openFrontDoor, type Answer, type FrontDoor } from './setup/front-door.j
 import { done, openLedger, START_MS, type LedgerScene } from './setup/ledger-scene.js';
 
 const AUDIT_KEYS = { keys: [{ id: 'k1', secret: Buffer.alloc(32, 3) }] };
-const EVIL = `"><script>alert('1')</script><img src=x onerror=alert(1)>\u202eevil`;
+const EVIL = `"><script>alert('1')</script><img src=x onerror=alert(1)>\u202eevil\u061c\u2066\u00ad\u001b[2J\u{e0041}\u2028`;
 const policy = readPolicy('config/policy.json');
 
 let ledger: LedgerScene;
@@ -109,7 +109,7 @@ describe('GET /v1/refunds/{id}/evidence as JSON', () => {
       paths: Record<string, { get: { responses: Record<string, { content: Record<string, unknown> }> } }>;
     };
     const described = document.paths['/v1/refunds/{id}/evidence']?.get.responses['200']?.content;
-    expect(described).toEqual({
+    expect(described).toMatchObject({
       'application/json': { schema: { $ref: '#/components/schemas/RefundEvidence' } },
       'text/html': { schema: { type: 'string' } },
     });
@@ -158,7 +158,7 @@ describe('GET /v1/refunds/{id}/evidence as a page', () => {
     expect([page.status, page.headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
     expect(page.text).not.toMatch(/<(script|img|iframe|link|object|form)/i);
     expect(page.text).not.toMatch(/\son\w+\s*=\s*["']/i);
-    expect(page.text).not.toContain('\u202e');
+    expect(page.text).not.toMatch(/(?!\n)[\p{C}\p{Zl}\p{Zp}]/u);
     const escaped = '&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;';
     // Description, reference, metadata's name and value, the vote's comment, the provider's id.
     expect(page.text.split(escaped).length - 1).toBeGreaterThanOrEqual(6);

@@ -48,9 +48,13 @@ const unclearInReview = async (): Promise<string> => {
   return refundId;
 };
 
+const windowEnds = (refundId: string, submitBefore: Date | null) =>
+  ledger.db.updateTable('refunds').set({ submit_before: submitBefore }).where('id', '=', refundId).execute();
+
 describe('a message that comes again', () => {
   type Say = (refundId: string, again: { nonce: string }) => Promise<object>;
-  it.each<[string, () => Promise<string>, Say, (refundId: string) => Promise<unknown>]>([
+  type Change = (refundId: string) => Promise<unknown>;
+  it.each<[string, () => Promise<string>, Say, Change, undo?: Change]>([
     [
       'an approval, once it is rejected',
       waiting,
@@ -90,8 +94,8 @@ describe('a message that comes again', () => {
       'a refused extension, which names what is later by now',
       waiting,
       (refundId, again) => people.extend(refundId, WINDOW.submitBeforeMs + 1, again),
-      (refundId) =>
-        ledger.db.updateTable('refunds').set({ submit_before: null }).where('id', '=', refundId).execute(),
+      (refundId) => windowEnds(refundId, null),
+      (refundId) => windowEnds(refundId, new Date(WINDOW.submitBeforeMs)),
     ],
     [
       'a resolution that was refused, once there is another review',
@@ -103,7 +107,7 @@ describe('a message that comes again', () => {
       (refundId, again) => people.resolve(refundId, 'failed', { ...again, refundVersion: 4 }),
       (refundId) => moveToReview(ledger.db, refundId, 'never confirmed', SOON_MS),
     ],
-  ])('changes nothing, and is told what came of it then: %s', async (_case, begin, say, meanwhile) => {
+  ])('changes nothing, and is told what came of it then: %s', async (_case, begin, say, meanwhile, undo) => {
     const refundId = await begin();
     const again = { nonce: randomUUID() };
     const first = await say(refundId, again);
@@ -113,6 +117,7 @@ describe('a message that comes again', () => {
     expect(verdictOf(second)).toEqual(verdictOf(first));
     expect(await traceOf(ledger, refundId)).toEqual(before);
     expect(before.messages).toBeGreaterThan(0);
+    await undo?.(refundId);
   });
 
   it('is told of the refund as it stands by now', async () => {

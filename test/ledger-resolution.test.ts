@@ -313,15 +313,18 @@ describe('who may decide, and when', () => {
 
   it('resent never after the window', async () => {
     const { refundId } = await unclearRefund();
-    await ledger.db
-      .updateTable('refunds')
-      .set({ submit_before: new Date(LATER_MS) })
-      .where('id', '=', refundId)
-      .execute();
+    const windowEnds = (submitBefore: Date | null) =>
+      ledger.db
+        .updateTable('refunds')
+        .set({ submit_before: submitBefore })
+        .where('id', '=', refundId)
+        .execute();
+    await windowEnds(new Date(LATER_MS));
     expect(await resolve(refundId, 'resend', seen([]))).toMatchObject({
       kind: 'contradicted',
       why: 'The refund window is over: nothing may be sent any more.',
     });
+    await windowEnds(null);
   });
 });
 

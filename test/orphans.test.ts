@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Client } from '@temporalio/client';
-import { refundWorkflowId } from '../workflows/messages.js';
+import { Client } from '@temporalio/client';
+import { REFUND_TASK_QUEUE, refundWorkflowId } from '../workflows/messages.js';
 import type { SimulatedProvider } from '../simulators/book.js';
 import type { Fault } from '../simulators/faults.js';
+import { refuseByThrowing, sealingConverter } from '../src/sealing/data-converter.js';
 import { resumeOrphans, STUCK_AFTER_MS } from '../src/upkeep/orphans.js';
 import { eventually, until } from './setup/eventually.js';
 import { forgerAt, type Forger } from './setup/forger.js';
@@ -142,8 +143,13 @@ describe('a refund whose run is gone', () => {
 
   it('is taken up where its run goes on in name alone: it fails for a minute, whatever it is told meanwhile', async () => {
     const { id, providerPaymentId } = await processing('stuck');
-    // No workflow can begin with that.
-    await forger.start(id, {
+    // No worker can read that.
+    const keys = { keys: [{ id: 'lost', secret: Buffer.alloc(32) }], acceptsPlain: false };
+    const dataConverter = sealingConverter(keys, refuseByThrowing);
+    const sealing = new Client({ connection: service.client.connection, dataConverter });
+    await sealing.workflow.start('refund', {
+      workflowId: refundWorkflowId(id),
+      taskQueue: REFUND_TASK_QUEUE,
       args: [null],
       workflowIdConflictPolicy: 'TERMINATE_EXISTING',
       workflowTaskTimeout: '1s',

@@ -8,11 +8,11 @@ import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import type { KeyRing } from '../src/config.js';
 import { findTemporalBinary } from '../src/embedded/temporal-binary.js';
-import { serveUiCodec } from '../src/embedded/ui-codec.js';
-import { createApiKey, type Role } from '../src/ledger/keys.js';
+import { createApiKey } from '../src/ledger/keys.js';
 import { readAsNothing, refuseByThrowing, sealingConverter } from '../src/sealing/data-converter.js';
 import { openPayload, sealPayload } from '../src/sealing/sealed-payload.js';
 import { refundIdOfKey } from '../src/signing/refund-id.js';
+import { startDeliveries } from '../src/upkeep/deliveries.js';
 import { resumeOrphans } from '../src/upkeep/orphans.js';
 import {
   ensureReconciliationSchedule,
@@ -39,8 +39,6 @@ const AMOUNT = 424_242;
 const POLICY = { approval: { rules: [{ when: { amount_gte: 1 }, approvals: 2 }] } };
 const FIRST = { id: 'first', secret: Buffer.alloc(32, 1) };
 const SECOND = { id: 'second', secret: Buffer.alloc(32, 2) };
-const STRANGE = { id: 'strange', secret: Buffer.alloc(32, 3) };
-const UI_ORIGIN = 'https://temporal.example.com';
 const ring = (...keys: KeyRing['keys']): KeyRing => ({ keys, acceptsPlain: false });
 const setting = ({ id, secret }: typeof FIRST): string => `${id}:${secret.toString('base64')}`;
 
@@ -57,7 +55,7 @@ beforeAll(async () => {
     {},
     {
       PAYLOAD_KEYS: `${setting(FIRST)},${setting(SECOND)}`,
-      CODEC_CORS_ORIGINS: `https://other.example.com,${UI_ORIGIN}`,
+      WEBHOOK_ALLOW_PRIVATE: 'true',
     },
   );
   await service.stopWorkers();
@@ -87,6 +85,8 @@ const READABLE = /rita|ana\.lima|bruno|maria|oliveira|123\.456|phone|@example|42
 
 describe('a history', () => {
   it('holds nothing readable but what is listed, whatever people wrote and whatever failed', async () => {
+    const url = `http://127.0.0.1:1/for/${PEOPLE.requester}`;
+    const endpoint = await service.call('POST', '/v1/webhook-endpoints', { role: 'admin', body: { url } });
     const payment = await registerPayment(service, 'efi', 2 * AMOUNT);
     await service.simulators.inject('efi', { operation: 'submit', name: 'reset_after_effect' });
     const asked = await service.call('POST', '/v1/refunds', {
@@ -116,7 +116,24 @@ describe('a history', () => {
     await forger.start(failed, { args: [await forger.startOf(id)], memo: { of: PEOPLE.requester } });
     await expect(forger.handleOf(failed).result()).rejects.toThrow();
 
-    const shown = [...(await shownOf(id)), ...(await shownOf(failed))];
+    // And what else there is: news that nobody takes, and a comparison with the providers.
+    await startDeliveries(service.db, service.client, Date.now());
+    await service.call('POST', '/v1/reconciliations', {
+      role: 'operator',
+      actor: PEOPLE.requester,
+      body: {},
+    });
+    const deliveries = service.db.selectFrom('webhook_deliveries').select('attempts');
+    await until(async () => (await deliveries.execute()).some(({ attempts }) => attempts > 0));
+    await service.call('DELETE', `/v1/webhook-endpoints/${endpoint.body.id}`, { role: 'admin' });
+    const runs = service.db.selectFrom('reconciliations').select('status');
+    await until(async () => (await runs.execute()).every(({ status }) => status === 'completed'));
+
+    const ids = await knownWorkflows();
+    expect(new Set(ids.map((workflowId) => workflowId.split('/', 1)[0]))).toEqual(
+      new Set(['refund', 'delivery', 'reconciliation']),
+    );
+    const shown = (await Promise.all(ids.map(shownOf))).flat();
     const leaves = shown.flatMap((message) => [...leavesOf(message)]);
     const sealed = leaves.filter(({ kind }) => kind === 'sealed');
     expect(sealed.length).toBeGreaterThan(30);
@@ -130,7 +147,7 @@ describe('a history', () => {
       ({ kind, path, text }) => kind !== 'sealed' && READABLE.test(text) && path !== 'RefundAmount',
     );
     expect(readable).toEqual([]);
-    const failures = texts.filter(({ path }) => path === 'failure.message');
+    const failures = texts.filter(({ path }) => /(?:failure|lastFailure)\.message$/i.test(path));
     expect(new Set(failures.map(({ text }) => text))).toEqual(new Set(['Encoded failure']));
   });
 
@@ -155,6 +172,24 @@ describe('a history', () => {
     await expect(replay(ring(SECOND, FIRST))).resolves.toBeUndefined();
     await expect(replay(ring(SECOND))).rejects.toThrow();
   });
+
+  it('shows a history in Temporal’s own command line', async () => {
+    const asked = await askForRefund(service);
+    const temporal = await findTemporalBinary(tmpdir(), () => undefined);
+    const startIn = async (...more: string[]): Promise<string> => {
+      const place = ['--address', service.temporal.address, '--workflow-id', refundWorkflowId(asked.id)];
+      const args = ['workflow', 'show', '--output', 'json', ...place, ...more];
+      const { stdout } = await promisify(execFile)(temporal, args, { env: { HOME: tmpdir() } });
+      const { events } = JSON.parse(stdout) as ShownHistory;
+      const { input } = events[0]!.workflowExecutionStartedEventAttributes;
+      return Buffer.from(input.payloads[0].data, 'base64').toString();
+    };
+    const who = { actor: 'olga', roles: ['operator'] as const, nowMs: Date.now() };
+    const { key } = await createApiKey(service.db, who);
+    const opened = await startIn('--codec-endpoint', `${service.url}/codec`, '--codec-auth', `Bearer ${key}`);
+    expect(opened).toContain(asked.idempotencyKey);
+    expect(await startIn()).not.toContain(asked.idempotencyKey);
+  });
 });
 
 describe('a new key', () => {
@@ -166,7 +201,9 @@ describe('a new key', () => {
     await vote(service, asked, 'bruno');
     await refundWhen(service, asked.id, isFinal);
     const used = new Set(
-      (await shownOf(asked.id)).flatMap((shown) => [...leavesOf(shown)]).map(({ keyId }) => keyId),
+      (await shownOf(refundWorkflowId(asked.id)))
+        .flatMap((shown) => [...leavesOf(shown)])
+        .map(({ keyId }) => keyId),
     );
     expect([...used].filter((keyId) => keyId !== undefined).sort()).toEqual(['first', 'second']);
 
@@ -193,6 +230,7 @@ describe('without a key', () => {
       [{ body: { refundId } }],
       ['x'],
       [null],
+      [],
     ];
     for (const args of starts) {
       await startUnsealed(refundId, args);
@@ -277,100 +315,6 @@ describe('without a key', () => {
   });
 });
 
-describe('the codec', () => {
-  const payloads = [defaultPayloadConverter.toPayload({ of: 'rita' }), defaultPayloadConverter.toPayload(7)];
-
-  it('opens and seals for operators alone', async () => {
-    const sealed = await codec('encode', payloads);
-    expect(sealed.map((payload) => openPayload(payload, ring(FIRST)))).toMatchObject(
-      payloads.map(() => ({ kind: 'opened' })),
-    );
-    const mixed = [...sealed, payloads[0]!, altered(sealed[0]!), sealPayload(payloads[1]!, ring(STRANGE))];
-    const opened = await codec('decode', mixed, '?preserveStorageRefs=true');
-    expect(opened.slice(0, 3).map((payload) => defaultPayloadConverter.fromPayload(payload))).toEqual([
-      { of: 'rita' },
-      7,
-      { of: 'rita' },
-    ]);
-    expect(opened.slice(3)).toEqual(mixed.slice(3));
-    const body = { payloads: [] };
-    for (const role of ['viewer', 'requester', 'approver', 'admin'] as const) {
-      for (const way of ['decode', 'encode']) {
-        expect((await service.call('POST', `/codec/${way}`, { role, body })).status).toBe(403);
-      }
-    }
-    expect((await fetch(`${service.url}/codec/decode`, { method: 'POST' })).status).toBe(401);
-    const wrong = await service.call('POST', '/codec/decode', {
-      role: 'operator',
-      body: { payloads: [{ data: '%' }] },
-    });
-    expect(wrong).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
-  });
-
-  it('lets pages of the listed origins call it, and no others', async () => {
-    const preflight = (origin: string) =>
-      fetch(`${service.url}/codec/decode`, {
-        method: 'OPTIONS',
-        headers: { origin, 'access-control-request-method': 'POST' },
-      });
-    const answer = await preflight(UI_ORIGIN);
-    expect(answer.status).toBe(204);
-    expect(Object.fromEntries(answer.headers)).toMatchObject({
-      'access-control-allow-origin': UI_ORIGIN,
-      'access-control-allow-methods': 'POST',
-      'access-control-allow-headers': 'content-type, x-namespace, authorization',
-      vary: expect.stringMatching(/origin/i),
-    });
-    for (const origin of [
-      'https://evil.example.com',
-      'null',
-      `${UI_ORIGIN}.evil.com`,
-      UI_ORIGIN.toUpperCase(),
-    ]) {
-      expect((await preflight(origin)).headers.get('access-control-allow-origin')).toBeNull();
-    }
-    const refused = await fetch(`${service.url}/codec/decode`, {
-      method: 'POST',
-      headers: { origin: UI_ORIGIN },
-    });
-    expect(refused.status).toBe(401);
-    expect(refused.headers.get('access-control-allow-origin')).toBe(UI_ORIGIN);
-    expect(refused.headers.get('access-control-allow-credentials')).toBeNull();
-    const elsewhere = await fetch(`${service.url}/v1/refunds`, { headers: { origin: UI_ORIGIN } });
-    expect(elsewhere.headers.get('access-control-allow-origin')).toBeNull();
-  });
-
-  it('is called for the UI of `npm start` by the launcher, and for no other page', async () => {
-    const uiCodec = await serveUiCodec();
-    const ask = async (headers: Record<string, string>, path = '/decode?preserveStorageRefs=true') =>
-      (await fetch(uiCodec.endpoint + path, { method: 'POST', headers, body: '{"payloads":[]}' })).status;
-    expect(await ask({ origin: UI_ORIGIN })).toBe(503);
-    uiCodec.connect({ uiOrigin: UI_ORIGIN, apiOrigin: service.url, apiKey: await keyOf('operator') });
-    expect(await ask({ origin: UI_ORIGIN })).toBe(200);
-    expect(await ask({ origin: UI_ORIGIN }, '/encode')).toBe(200);
-    expect(await ask({ origin: UI_ORIGIN }, '/decode/../../v1/refunds')).toBe(403);
-    expect(await ask({ origin: 'https://evil.example.com' })).toBe(403);
-    expect(await ask({})).toBe(403);
-  });
-
-  it('shows a history in Temporal’s own command line', async () => {
-    const asked = await askForRefund(service);
-    const temporal = await findTemporalBinary(tmpdir(), () => undefined);
-    const startIn = async (...more: string[]): Promise<string> => {
-      const place = ['--address', service.temporal.address, '--workflow-id', refundWorkflowId(asked.id)];
-      const args = ['workflow', 'show', '--output', 'json', ...place, ...more];
-      const { stdout } = await promisify(execFile)(temporal, args, { env: { HOME: tmpdir() } });
-      const { events } = JSON.parse(stdout) as ShownHistory;
-      const { input } = events[0]!.workflowExecutionStartedEventAttributes;
-      return Buffer.from(input.payloads[0].data, 'base64').toString();
-    };
-    const key = await keyOf('operator');
-    const opened = await startIn('--codec-endpoint', `${service.url}/codec`, '--codec-auth', `Bearer ${key}`);
-    expect(opened).toContain(asked.idempotencyKey);
-    expect(await startIn()).not.toContain(asked.idempotencyKey);
-  });
-});
-
 /** As `temporal workflow show` prints it. */
 interface ShownHistory {
   readonly events: readonly {
@@ -378,31 +322,6 @@ interface ShownHistory {
       readonly input: { readonly payloads: readonly [{ readonly data: string }] };
     };
   }[];
-}
-
-async function keyOf(role: Role): Promise<string> {
-  return (await createApiKey(service.db, { actor: `of-${role}`, roles: [role], nowMs: Date.now() })).key;
-}
-
-async function codec(way: 'decode' | 'encode', payloads: readonly Payload[], query = ''): Promise<Payload[]> {
-  const base64 = (bytes: Uint8Array | null | undefined) => Buffer.from(bytes ?? []).toString('base64');
-  const inJson = payloads.map(({ metadata, data }) => ({
-    metadata: Object.fromEntries(
-      Object.entries(metadata ?? {}).map(([name, value]) => [name, base64(value)]),
-    ),
-    data: base64(data),
-  }));
-  const { status, body } = await service.call('POST', `/codec/${way}${query}`, {
-    role: 'operator',
-    body: { payloads: inJson },
-  });
-  expect({ status, body }).toMatchObject({ status: 200 });
-  return (body['payloads'] as typeof inJson).map(({ metadata, data }) => ({
-    metadata: Object.fromEntries(
-      Object.entries(metadata).map(([name, value]) => [name, Buffer.from(value, 'base64')]),
-    ),
-    data: Buffer.from(data, 'base64'),
-  }));
 }
 
 async function startUnsealed(refundId: string, args: unknown[]): Promise<void> {
@@ -444,9 +363,16 @@ async function troubledTasksOf(refundId: string): Promise<number> {
   return failed + Math.max(0, (raw.pendingWorkflowTask?.attempt ?? 1) - 1);
 }
 
-/** All that Temporal keeps of a refund. */
-async function shownOf(refundId: string): Promise<object[]> {
-  const execution = { workflowId: refundWorkflowId(refundId) };
+/** Ids of all workflows that there are. */
+async function knownWorkflows(): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { workflowId } of service.client.workflow.list()) ids.push(workflowId);
+  return ids;
+}
+
+/** All that Temporal keeps of a workflow. */
+async function shownOf(workflowId: string): Promise<object[]> {
+  const execution = { workflowId };
   const { namespace } = service.client.options;
   const { workflowService } = service.client;
   const [history, description] = await Promise.all([
@@ -528,7 +454,7 @@ const PLAIN = new Set<string>([
   'workflowTaskStartedEventAttributes.requestId',
   'activityTaskStartedEventAttributes.requestId',
   'workflowExecutionSignaledEventAttributes.requestId',
-  'activityTaskScheduledEventAttributes.activityId',
+  ...['activityTaskScheduledEventAttributes.activityId', 'pendingActivities.activityId'],
   ...['timerStartedEventAttributes.timerId', 'timerCanceledEventAttributes.timerId'],
   // Names of workflows, steps, messages and queues; the class of a failure.
   ...['workflowType.name', 'type.name', 'activityType.name', 'input.name'],
@@ -541,6 +467,7 @@ const PLAIN = new Set<string>([
   ...['workflowTaskStartedEventAttributes.identity', 'workflowTaskCompletedEventAttributes.identity'],
   ...['activityTaskStartedEventAttributes.identity', 'activityTaskCompletedEventAttributes.identity'],
   ...['workflowExecutionSignaledEventAttributes.identity', 'timerCanceledEventAttributes.identity'],
+  'pendingActivities.lastWorkerIdentity',
   ...['meta.identity', 'sdkMetadata.sdkName', 'sdkMetadata.sdkVersion'],
   ...['workerVersion.buildId', 'points.buildId', 'mostRecentWorkerVersionStamp.buildId'],
 ]);

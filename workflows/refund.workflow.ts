@@ -42,7 +42,9 @@ export interface CarriedOn {
  * and would leave a reservation, or money on its way, without its process.
  */
 export function refund(start: Start, carried?: CarriedOn): Promise<{ status: string }> {
-  if (refundIdOf(workflowInfo().workflowId) !== start.body.refundId) {
+  // By hand anything may be handed over, or nothing; a throw that is no failure would be tried again and again.
+  const given = start as { body?: Partial<Start['body']> | null } | null | undefined;
+  if (refundIdOf(workflowInfo().workflowId) !== given?.body?.refundId) {
     throw ApplicationFailure.nonRetryable(
       'a refund runs under its own workflow id alone',
       'ForeignWorkflowId',

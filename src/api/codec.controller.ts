@@ -17,6 +17,8 @@ const PROBLEM_CODES: readonly ProblemCode[] = [
   'unsupported_media_type',
 ];
 
+const CORS_HEADERS = ['Access-Control-Allow-Origin', 'Vary'] as const;
+
 /** Temporal's codec server protocol, so that its UI and its CLI show sealed histories to those who may see them. */
 @Controller('codec')
 export class CodecController {
@@ -28,7 +30,9 @@ export class CodecController {
     summary: 'Open payloads of Temporal',
     access: ['operator'],
     description: 'What is not sealed, or by no key that is set here, comes back as it is.',
-    success: [{ status: 200, schema: codecPayloads, description: 'In the same order.' }],
+    success: [
+      { status: 200, schema: codecPayloads, description: 'In the same order.', headers: CORS_HEADERS },
+    ],
     problems: PROBLEM_CODES,
   })
   decodePayloads(@Body({ schema: codecPayloads }) { payloads }: Payloads): Payloads {
@@ -48,7 +52,9 @@ export class CodecController {
     access: ['operator'],
     description:
       'With the key that seals now. A sealed message is no proven one: the front door alone proves.',
-    success: [{ status: 200, schema: codecPayloads, description: 'In the same order.' }],
+    success: [
+      { status: 200, schema: codecPayloads, description: 'In the same order.', headers: CORS_HEADERS },
+    ],
     problems: PROBLEM_CODES,
   })
   encodePayloads(@Body({ schema: codecPayloads }) { payloads }: Payloads): Payloads {

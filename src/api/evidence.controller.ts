@@ -28,7 +28,7 @@ export class EvidenceController {
         schema: evidenceResource,
         description: 'All of it.',
         alsoAsPage: true,
-        headers: ['Vary'],
+        headers: ['Vary', 'Content-Security-Policy'],
       },
     ],
     problems: ['invalid_request', 'not_found'],

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { VOTE_DECISIONS } from '../domain/vote.js';
-import { eventResource } from './event.schema.js';
-import { paymentResource } from './payment.schema.js';
-import { refundResource } from './refund.schema.js';
+import { eventExample, eventResource } from './event.schema.js';
+import { paymentExample, paymentResource } from './payment.schema.js';
+import { refundExample, refundResource } from './refund.schema.js';
 
 const sealedEvent = z
   .object({
@@ -118,6 +118,33 @@ export const evidenceResource = z
     payment_events: z.array(sealedEvent).meta({ description: "The payment's own trail." }),
     verification,
   })
-  .meta({ id: 'RefundEvidence' });
+  .meta({
+    id: 'RefundEvidence',
+    examples: [
+      {
+        object: 'refund_evidence',
+        generated_at: '2026-03-03T09:00:00.000Z',
+        refund: refundExample,
+        requested_by: 'rita',
+        request_id: 'req_f3de6285abee93bd99d33094',
+        payment: paymentExample,
+        policy: { version: '075a671a59a4', content: null },
+        votes: [],
+        messages: [],
+        attempts: [],
+        events: [{ ...eventExample, mac: 'v1.k1.MFdJiWbWU_Odl8KXNoQMnjXZXI0IaHe63OaLpTvgkso' }],
+        payment_events: [],
+        verification: {
+          result: 'whole',
+          events: 1,
+          covered: 1,
+          without_mac: 0,
+          unchecked: 0,
+          unknown_keys: {},
+          breaks: [],
+        },
+      },
+    ],
+  });
 
 export type Evidence = z.output<typeof evidenceResource>;

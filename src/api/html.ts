@@ -25,12 +25,12 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Good in text and in quoted attributes. What turns the direction of writing is shown by its number. */
+/** Good in text and in quoted attributes. What is not seen, or turns the direction of writing, is shown by its number. */
 function escape(text: string): string {
   return text
     .replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
     .replace(
-      /[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g,
-      (character) => `[U+${character.charCodeAt(0).toString(16).toUpperCase()}]`,
+      /(?![\n\t])[\p{C}\p{Zl}\p{Zp}]/gu,
+      (character) => `[U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}]`,
     );
 }

@@ -204,6 +204,9 @@ async function registerRead(
     requestId: admission.requestId,
     occurredAtMs: admission.nowMs,
     data: {
+      provider: payment.provider,
+      provider_payment_id: payment.providerPaymentId,
+      provider_payment_reference: payment.providerPaymentReference,
       amount_minor: payment.amountMinor,
       currency: payment.currency,
       method: payment.method,
@@ -297,6 +300,8 @@ async function reserve(
       currency: payment.currency,
       content_hash: contentHash,
       request_hash: requestHash(refund),
+      refund_deadline: refund.refund_deadline?.toISOString() ?? null,
+      submit_before: refund.submit_before?.toISOString() ?? null,
       policy_version: admission.policy.version,
       proof: admission.proof,
       provider_read: admission.reading

@@ -89,7 +89,8 @@ async function applyAnswer(
       // A repeat that never left says nothing of the sending before it.
       if (attempt.sends > 1) return unclear(trx, subject, outcome, null, note, nowMs);
       await note({ conclusion: 'not_sent', concluded_at: new Date(nowMs) });
-      if (openOrLanded(attempts.filter((other) => other.number !== number))) {
+      const others = attempts.filter((other) => other.number !== number);
+      if (refund.status !== 'pending' || openOrLanded(others)) {
         await appendEvent(trx, refund, event, nowMs);
         return kept(notNowResult({ ...outcome, attempt: number }));
       }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
+import type { Kysely } from 'kysely';
 import { auditMacsOf, type AuditMacs } from './audit-macs.js';
-import type { LedgerTransaction } from './database.js';
+import type { LedgerTransaction, Schema } from './database.js';
 import type { RefundRow } from './refunds.js';
 
 export interface TrailEvent {
@@ -68,16 +69,14 @@ export async function appendPaymentEvent(
   event: TrailEvent & { readonly paymentId: string },
 ): Promise<void> {
   const { paymentId } = event;
-  const last = await trx
-    .selectFrom('refund_events')
-    .select(['sequence as event_sequence', 'hash as event_hash', 'mac as event_mac'])
-    .where('payment_id', '=', paymentId)
-    .where('refund_id', 'is', null)
-    .orderBy('sequence', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+  // As the row has it: what comes after a cut tail must not heal the cut.
+  const before = await trx
+    .selectFrom('payments')
+    .select(['event_sequence', 'event_hash', 'event_mac'])
+    .where('id', '=', paymentId)
+    .executeTakeFirstOrThrow();
   const trail = { kind: 'payment' as const, id: paymentId };
-  const { row, end } = linkTo(last ?? EMPTY_TRAIL, event, { trail, paymentId, macs: auditMacsOf(trx) });
+  const { row, end } = linkTo(before, event, { trail, paymentId, macs: auditMacsOf(trx) });
   // One statement, so that the end costs no round trip of its own.
   await trx
     .with('written', (query) => query.insertInto('refund_events').values(row).returning('id'))
@@ -85,6 +84,17 @@ export async function appendPaymentEvent(
     .set(end)
     .where('id', '=', paymentId)
     .execute();
+}
+
+/** Whether any event was written with AUDIT_KEYS. */
+export async function hasMacs(db: Kysely<Schema>): Promise<boolean> {
+  const [keyed] = await db
+    .selectFrom('refund_events')
+    .select('id')
+    .where('mac', 'is not', null)
+    .limit(1)
+    .execute();
+  return keyed !== undefined;
 }
 
 function linkTo(

@@ -2,6 +2,7 @@ import { isOpen } from '../domain/refund.js';
 import type { AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
 import { transition, type PaymentRow, type RefundRow } from './refunds.js';
+import { addExternal } from './standing.js';
 
 /**
  * An attempt has landed, or is open again, where the ledger no longer expected it: after the refund ended, or beside
@@ -27,15 +28,14 @@ export async function faceLateMoney(
   const countAsExternal = landedTwice || (late.landed && refund.money === 'released' && !reserveAgain);
   if (refund.status === 'review' && !reserveAgain && !countAsExternal) return;
 
-  await trx
-    .updateTable('payments')
-    .set((set) => ({
-      reserved_minor: set('reserved_minor', '+', reserveAgain ? refund.amount_minor : 0),
-      external_minor: set('external_minor', '+', countAsExternal ? refund.amount_minor : 0),
-      ...(countAsExternal ? { external_read_at: new Date(nowMs) } : {}),
-    }))
-    .where('id', '=', payment.id)
-    .execute();
+  if (reserveAgain) {
+    await trx
+      .updateTable('payments')
+      .set((set) => ({ reserved_minor: set('reserved_minor', '+', refund.amount_minor) }))
+      .where('id', '=', payment.id)
+      .execute();
+  }
+  if (countAsExternal) await addExternal(trx, { refund, addedMinor: refund.amount_minor, readAtMs: nowMs });
   const reviewReason = landedTwice
     ? 'The provider carried it out twice.'
     : 'An attempt that the ledger had written off shows up at the provider.';

@@ -27,7 +27,7 @@ import {
 import type { Database, LedgerTransaction } from './database.js';
 import { pauseProvider } from './provider-switches.js';
 import { lockRefund, SERVICE_ACTOR, showPending, transition, type RefundRow } from './refunds.js';
-import { standingOf, unbookOurs, type FullStanding } from './standing.js';
+import { addExternal, standingOf, unbookOurs, type FullStanding } from './standing.js';
 import { storable } from './storable-text.js';
 
 /** In an answer that shows our refund with another amount than was asked. */
@@ -282,11 +282,10 @@ export async function applyOtherAmount(
     .updateTable('payments')
     .set((set) => ({
       reserved_minor: set('reserved_minor', '-', refund.money === 'reserved' ? refund.amount_minor : 0),
-      external_minor: set('external_minor', '+', shown.amountMinor),
-      external_read_at: new Date(look.reading.readAtMs),
     }))
     .where('id', '=', payment.id)
     .execute();
+  await addExternal(trx, { refund, addedMinor: shown.amountMinor, readAtMs: look.reading.readAtMs });
   await transition(
     trx,
     refund,

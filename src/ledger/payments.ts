@@ -200,6 +200,7 @@ async function recordRegistration(
     data: {
       provider: registration.provider,
       provider_payment_id: registration.providerPaymentId,
+      provider_payment_reference: registration.providerPaymentReference,
       amount_minor: registration.amountMinor,
       currency: registration.currency,
       method: registration.method,

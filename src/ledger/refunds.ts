@@ -144,8 +144,8 @@ export async function transition(
 }
 
 /** A round that is left ends with it, whatever it is left for. */
-function approvalAfter(
-  { status: before }: RefundRow,
+export function approvalAfter(
+  { status: before }: Pick<RefundRow, 'status'>,
   status: StatusChange['status'],
 ): { approval_state?: ApprovalState } {
   if (status === 'requires_approval') return { approval_state: 'pending' };

@@ -4,7 +4,7 @@ import { sumMinor } from '../domain/money.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { LedgerTransaction } from './database.js';
 import { appendPaymentEvent } from './event-chain.js';
-import { SERVICE_ACTOR, type PaymentRow } from './refunds.js';
+import { SERVICE_ACTOR, type PaymentRow, type RefundRow } from './refunds.js';
 
 /** What the ledger knows of a payment's refunds; read under the payment's lock. */
 export interface Standing {
@@ -162,6 +162,36 @@ async function noteDoubt(
 export interface ExternalDoubt {
   readonly externalMinor: number;
   readonly readAtMs: number;
+}
+
+/** Money of an attempt that no longer counts as its refund's: it has moved all the same. */
+export async function addExternal(
+  trx: LedgerTransaction,
+  { refund, addedMinor, readAtMs }: { refund: RefundRow; addedMinor: number; readAtMs: number },
+): Promise<void> {
+  const { external_minor: externalMinor } = await trx
+    .updateTable('payments')
+    .set((set) => ({
+      external_minor: set('external_minor', '+', addedMinor),
+      external_read_at: new Date(readAtMs),
+    }))
+    .where('id', '=', refund.payment_id)
+    .returning('external_minor')
+    .executeTakeFirstOrThrow();
+  await appendPaymentEvent(trx, {
+    paymentId: refund.payment_id,
+    type: 'external_refunds_seen',
+    origin: 'provider',
+    actor: SERVICE_ACTOR,
+    reason: 'of_a_refund',
+    requestId: null,
+    occurredAtMs: readAtMs,
+    data: {
+      external_minor: externalMinor,
+      was_minor: externalMinor - addedMinor,
+      refund_id: refund.id,
+    },
+  });
 }
 
 /**

@@ -304,7 +304,9 @@ async function startWorkers(
       connection,
       dataConverter,
       taskQueue: OUTBOUND_TASK_QUEUE,
-      activities: createDeliveryActivities(deliveryDeps(config, parts, pino({ level: 'silent' }))),
+      activities: createDeliveryActivities(
+        deliveryDeps(config, parts, pino({ level: 'silent' }), workerMetrics.observe),
+      ),
     }),
   ]);
   const runs = workers.map((worker) => worker.run());

@@ -78,13 +78,18 @@ export async function judgeHead(lines: HeadLines, macs: AuditMacs | null): Promi
   let count = 0;
   for await (const line of lines()) {
     if (last !== null) {
+      if (!isHead(parsed(last))) {
+        return { kind: 'damaged', why: `its line ${count + 1} names no trail's end` };
+      }
       digest.update(`${last}\n`);
       count += 1;
     }
     last = line;
   }
-  const closing = closingOf(last ?? '');
-  if (!closing) return { kind: 'damaged', why: 'its last line is not the end of an exported head' };
+  const closing = parsed(last ?? '');
+  if (!isClosing(closing)) {
+    return { kind: 'damaged', why: 'its last line is not the end of an exported head' };
+  }
   if (closing.trails !== count || closing.digest !== digest.digest('hex')) {
     return { kind: 'damaged', why: 'its lines are not those that were exported' };
   }
@@ -117,8 +122,10 @@ export async function compareWithHead(
     page = [];
   }
   breaks.push(...(await goneOf(trx, page)));
-  // Trails that were written with keys get no fewer MACs; more trails without any were put in, or stripped.
-  if (closing.mac !== null && seen.trailsWithoutMac > closing.without_mac) {
+  // Trails that were written with keys get no fewer MACs; more trails without any were put in, or stripped. Where none
+  // had any, keys are what the head alone was written with.
+  const hadMacs = closing.without_mac < closing.trails;
+  if (closing.mac !== null && hadMacs && seen.trailsWithoutMac > closing.without_mac) {
     const what = `${seen.trailsWithoutMac} trails end without a MAC, ${closing.without_mac} did at ${closing.written_at}`;
     breaks.push({ trail: { kind: 'refund', id: '(any)' }, sequence: null, what });
   }
@@ -192,15 +199,34 @@ function goneSince(kind: TrailName['kind'], head: Head, now: EndNow | null): str
   return null;
 }
 
-function closingOf(line: string): Closing | null {
+function isClosing(value: unknown): value is Closing {
+  if (typeof value !== 'object' || value === null) return false;
+  const { format, written_at, trails, without_mac, digest, mac } = value as Record<keyof Closing, unknown>;
+  return (
+    format === FORMAT &&
+    [written_at, digest].every((text) => typeof text === 'string') &&
+    [trails, without_mac].every((count) => Number.isSafeInteger(count)) &&
+    (mac === null || typeof mac === 'string')
+  );
+}
+
+function isHead(value: unknown): value is Head {
+  if (!Array.isArray(value) || value.length !== 5) return false;
+  const [kind, id, sequence, hash, mac] = value as unknown[];
+  return (
+    (kind === 'refund' || kind === 'payment') &&
+    [id, hash].every((text) => typeof text === 'string') &&
+    Number.isInteger(sequence) &&
+    Number(sequence) >= 0 &&
+    Number(sequence) < 2 ** 31 &&
+    (mac === null || typeof mac === 'string')
+  );
+}
+
+function parsed(line: string): unknown {
   try {
-    const value: unknown = JSON.parse(line);
-    return isClosing(value) ? value : null;
+    return JSON.parse(line) as unknown;
   } catch {
     return null;
   }
-}
-
-function isClosing(value: unknown): value is Closing {
-  return typeof value === 'object' && value !== null && 'format' in value && value.format === FORMAT;
 }

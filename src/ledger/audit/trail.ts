@@ -46,6 +46,7 @@ export interface TrailWalk {
   readonly trail: TrailName;
   /** In order of sequence. */
   see(event: StoredEvent): void;
+  isBroken(): boolean;
   /** Null: the row is gone. */
   end(row: SealedEnd | null): Break | null;
   readonly coverage: Coverage;
@@ -65,11 +66,12 @@ export function walkTrail(trail: TrailName, against: Against): TrailWalk {
     see: (event) => {
       coverage.events += 1;
       if (found) return;
-      const what = linkBreak(event, last) ?? macBreak(event, last, against, coverage);
+      const what = inWords(() => linkBreak(event, last) ?? macBreak(event, last, against, coverage));
       // A gap is told by the number that is missing.
       if (what !== null) found = { trail, sequence: last.event_sequence + 1, what };
       last = { event_sequence: event.sequence, event_hash: event.hash, event_mac: event.mac };
     },
+    isBroken: () => found !== null,
     end: (row) => {
       if (found) return found;
       if (!row) return { trail, sequence: null, what: `the ${trail.kind} itself is gone, its trail is not` };
@@ -93,6 +95,15 @@ export function contentOf(event: StoredEvent): EventContent {
     occurred_at: occurred_at.toISOString(),
     data,
   };
+}
+
+/** What can't be a row of ours can't be read either, and must not keep anybody from reading on. */
+export function inWords(look: () => string | null): string | null {
+  try {
+    return look();
+  } catch {
+    return 'it holds what the service never writes';
+  }
 }
 
 function linkBreak(event: StoredEvent, last: TrailEnd): string | null {

@@ -3,8 +3,10 @@ import { auditMacsOf, type AuditMacs } from '../audit-macs.js';
 import type { Database, LedgerTransaction } from '../database.js';
 import type { SealedEnd } from '../event-chain.js';
 import type { PaymentRow, RefundRow } from '../refunds.js';
-import { bookContradiction, contradiction, noteTelling, type TellingEvents } from './facts.js';
+import { breaksBeside } from './beside.js';
+import { paymentContradiction, refundContradiction, tellPayment, tellRefund, type Told } from './facts.js';
 import {
+  inWords,
   noCoverage,
   walkTrail,
   type Against,
@@ -21,7 +23,7 @@ export interface Verification {
   /** Trails whose last event has no MAC. */
   readonly trailsWithoutMac: number;
   readonly brokenTrails: number;
-  /** One a broken trail, in the order of ids, refunds first; the first few. */
+  /** One a broken trail, in the order of ids, refunds first, then what stands beside them; the first few. */
   readonly breaks: readonly Break[];
 }
 
@@ -51,12 +53,13 @@ export async function verifyLedger(
     };
     await walkRefunds(trx, against, tally);
     await walkPayments(trx, against, tally);
+    for (const found of await breaksBeside(trx, BREAKS_TOLD)) note(tally, found);
     for (const found of await also(trx, tally)) note(tally, found);
     return tally;
   });
 }
 
-/** One refund's own trail and its payment's, each with its first break. */
+/** One refund's own trail and its payment's, each with its first break, and what stands beside the refund's. */
 export async function verifyRefund(
   trx: LedgerTransaction,
   { refund, payment }: { readonly refund: RefundRow; readonly payment: PaymentRow },
@@ -65,13 +68,14 @@ export async function verifyRefund(
   const against = await againstKeys(trx);
   const ofRefund = walkRefund(refund.id, against);
   for (const event of events.ofRefund) ofRefund.see(event);
-  const ofPayment = walkTrail({ kind: 'payment', id: payment.id }, against);
+  const held = await heldByRefunds(trx, [payment]);
+  const ofPayment = walkPayment(payment.id, against, held);
   for (const event of events.ofPayment) ofPayment.see(event);
   const coverage = noCoverage();
   addCoverage(coverage, ofRefund.coverage);
   addCoverage(coverage, ofPayment.coverage);
-  const breaks = [ofRefund.end(refund), ofPayment.end(payment)].filter((found) => found !== null);
-  return { coverage, breaks };
+  const ofTrails = [ofRefund.end(refund), ofPayment.end(payment)].filter((found) => found !== null);
+  return { coverage, breaks: [...ofTrails, ...(await breaksBeside(trx, BREAKS_TOLD, refund.id))] };
 }
 
 export async function atOneInstant<T>(
@@ -127,10 +131,9 @@ async function walkPayments(trx: LedgerTransaction, against: Against, tally: Tal
     tally.payments += rows.length;
     const until = rows.length < ROWS_A_PAGE ? null : (rows.at(-1)?.id ?? null);
     const held = await heldByRefunds(trx, rows);
-    await walkPage(trx, rows, { after, until, column: 'payment_id' }, tally, (id) => {
-      const walk = walkTrail({ kind: 'payment', id }, against);
-      return { ...walk, end: (row) => walk.end(row) ?? (row && booksBreak(row, held)) };
-    });
+    await walkPage(trx, rows, { after, until, column: 'payment_id' }, tally, (id) =>
+      walkPayment(id, against, held),
+    );
     if (until === null) return;
     after = until;
   }
@@ -139,17 +142,35 @@ async function walkPayments(trx: LedgerTransaction, against: Against, tally: Tal
 /** The trail, and that the row says what its trail says. */
 function walkRefund(id: string, against: Against): Walk<RefundRow> {
   const walk = walkTrail({ kind: 'refund', id }, against);
-  const telling: TellingEvents = { created: null, standing: null };
+  const told: Told<RefundRow> = {};
   return {
     ...walk,
     see: (event) => {
       walk.see(event);
-      noteTelling(telling, event);
+      if (!walk.isBroken()) tellRefund(told, event);
     },
     end: (row) => {
       const found = walk.end(row);
       if (found || !row) return found;
-      const what = contradiction(row, telling);
+      const what = inWords(() => refundContradiction(row, told));
+      return what === null ? null : { trail: walk.trail, sequence: null, what };
+    },
+  };
+}
+
+function walkPayment(id: string, against: Against, held: ReadonlyMap<string, Held>): Walk<PaymentRow> {
+  const walk = walkTrail({ kind: 'payment', id }, against);
+  const told: Told<PaymentRow> = {};
+  return {
+    ...walk,
+    see: (event) => {
+      walk.see(event);
+      if (!walk.isBroken()) tellPayment(told, event);
+    },
+    end: (row) => {
+      const found = walk.end(row);
+      if (found || !row) return found;
+      const what = inWords(() => paymentContradiction(row, told, held.get(id) ?? NOTHING_HELD));
       return what === null ? null : { trail: walk.trail, sequence: null, what };
     },
   };
@@ -223,6 +244,8 @@ interface Held {
   reservedMinor: number;
 }
 
+const NOTHING_HELD: Held = { refundedMinor: 0, reservedMinor: 0 };
+
 async function heldByRefunds(
   trx: LedgerTransaction,
   payments: readonly PaymentRow[],
@@ -241,12 +264,6 @@ async function heldByRefunds(
     if (sum && money === 'reserved') sum.reservedMinor = sumMinor;
   }
   return held;
-}
-
-function booksBreak(row: PaymentRow, held: ReadonlyMap<string, Held>): Break | null {
-  const books = { refundedMinor: row.refunded_minor, reservedMinor: row.reserved_minor };
-  const what = bookContradiction(books, held.get(row.id) ?? { refundedMinor: 0, reservedMinor: 0 });
-  return what === null ? null : { trail: { kind: 'payment', id: row.id }, sequence: null, what };
 }
 
 function note(tally: Tally, found: Break): void {
