@@ -36,6 +36,8 @@ export interface Site {
     /** By actor. */
     readonly approvers: Readonly<Record<string, string>>;
   };
+  /** What API and workers are given, secrets included. */
+  readonly settings: Readonly<Record<string, string | undefined>>;
   /** postgres, temporal, simulators, api-1 …, worker-1 … */
   readonly names: readonly string[];
   /** Processes of the service that ended though nobody killed them, with their last words; each was started again. */
@@ -84,7 +86,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   mkdirSync(options.dataDir, { recursive: true });
   const seats = new Map<string, Seat>();
   const serviceEnv = settingsOf(options);
-  const site = siteOf(options, seats);
+  const site = siteOf(options, seats, serviceEnv);
   try {
     seats.set('postgres', postgresSeat(options, await quietPort()));
     seats.set('temporal', temporalSeat(options, await quietPort()));
@@ -119,7 +121,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   }
 }
 
-function siteOf(options: SiteOptions, seats: Map<string, Seat>): Site {
+function siteOf(options: SiteOptions, seats: Map<string, Seat>, settings: Site['settings']): Site {
   const frozen = new Map<string, readonly number[]>();
   const killed = new Set<number>();
   const starting = new Map<string, Promise<void>>();
@@ -158,6 +160,7 @@ function siteOf(options: SiteOptions, seats: Map<string, Seat>): Site {
       return seatOf('temporal').address;
     },
     keys: { requester: '', operator: '', approvers: {} },
+    settings,
     get names() {
       return [...seats.keys()];
     },

@@ -123,6 +123,27 @@ describe('readPolicy', () => {
     expect(() => readPolicy('/nowhere/policy.json')).toThrow(/\/nowhere\/policy\.json[^]*ENOENT/);
     expect(() => readPolicy(fileWith('{'))).toThrow(/not JSON/);
   });
+
+  it.each([
+    [
+      'a member twice',
+      '{"approval":{"rules":[]},"window":{},"approval":{}}',
+      /policy\.json[^]*approval: is there twice/,
+    ],
+    [
+      'a limit twice, once with an escape',
+      '{"limits":{"daily_by_actor":1,"daily_by_\\u0061ctor":null}}',
+      /twice/,
+    ],
+    ['a prototype', '{"__proto__":{"approval":{}}}', /__proto__/],
+    [
+      'a number that is not kept',
+      '{"limits":{"daily_by_actor":9007199254740993}}',
+      /daily_by_actor: is a number/,
+    ],
+  ])('refuses %s, of which two readers would read different rules', (_, text, words) => {
+    expect(() => readPolicy(fileWith(text))).toThrow(words);
+  });
 });
 
 describe('the shipped policy', () => {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { AMOUNT_MINOR_MAX } from './domain/money.js';
 import type { ApprovalRule, Policy } from './domain/policy.js';
 import { REFUND_REASONS } from './domain/refund.js';
+import { findUnclearJson } from './domain/unclear-json.js';
 import { PROVIDERS } from './providers/registry.js';
 import { fingerprintOf } from './signing/fingerprint.js';
 
@@ -122,11 +123,18 @@ function readJson(file: string): unknown {
       `it can't be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
     ]);
   }
+  let content: unknown;
   try {
-    return JSON.parse(text);
+    content = JSON.parse(text);
   } catch {
     throw new PolicyError(file, ['it is not JSON']);
   }
+  // Of a member that is there twice the last one would win, unseen by whoever reads the first.
+  const unclear = findUnclearJson(text);
+  if (unclear) {
+    throw new PolicyError(file, [describeIssue({ path: [...unclear.path], message: unclear.detail })]);
+  }
+  return content;
 }
 
 function toApprovalRule({ when, approvals }: z.infer<typeof RuleForm>): ApprovalRule {
@@ -145,7 +153,7 @@ function toMs(isoDuration: string): number {
   return Duration.fromISO(isoDuration).toMillis();
 }
 
-function describeIssue(issue: z.core.$ZodIssue): string {
+function describeIssue(issue: Pick<z.core.$ZodIssue, 'path' | 'message'>): string {
   const member = issue.path.map(String).join('.');
   return member === '' ? issue.message : `${member}: ${issue.message}`;
 }

@@ -1,16 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { RefundStart } from '../activities/interface.js';
+import { Problem } from '../src/api/problem.js';
 import { createRefundEngine, EngineFailure, type RefundEngine } from '../src/api/refund-engine.js';
-import { openDatabase } from '../src/ledger/database.js';
 import { isProven } from '../src/signing/proof.js';
 import { REFUND_TASK_QUEUE, refundWorkflowId, type Envelope } from '../workflows/messages.js';
+import { until } from './setup/eventually.js';
 import { frontDoorKeys, proven } from './setup/front-door-keys.js';
-import { openFrontDoor } from './setup/front-door.js';
 import { temporalAddress } from './setup/real-parts.js';
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -104,37 +102,35 @@ describe('the engine over Temporal', () => {
   );
 });
 
+describe('an engine that is silent', () => {
+  it(
+    'keeps nobody else waiting: few try, and all others are refused at once',
+    async () => {
+      const lost = createRefundEngine(
+        new Client({ connection: Connection.lazy({ address: '127.0.0.1:1' }) }),
+      );
+      const refusals: unknown[] = [];
+      const asking = setInterval(
+        () =>
+          void lost
+            .requestRefund(proven('start', start), hints)
+            .catch((error: unknown) => refusals.push(error)),
+        100,
+      );
+      await until(async () => refusals.some((error) => error instanceof Problem));
+      clearInterval(asking);
+      const crowd = Array.from({ length: 10 }, () => lost.requestRefund(proven('start', start), hints));
+      const first = await Promise.race(crowd.map((ask) => ask.catch((error: unknown) => error)));
+      expect(first).toMatchObject({ code: 'engine_unavailable' });
+      await Promise.allSettled(crowd);
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
+
 /** As a worker reads it: what Temporal's JSON left of the envelope. */
 async function startedWith(handle: WorkflowHandle): Promise<Envelope<RefundStart>> {
   const { events } = await handle.fetchHistory();
   const input = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
   return defaultPayloadConverter.fromPayload(input!);
 }
-
-describe('a database that accepts connections and says nothing', () => {
-  it(
-    'is a 503 within 10 s',
-    async () => {
-      const silent = createServer().listen(0, '127.0.0.1');
-      await once(silent, 'listening');
-      const sockets = new Set<{ destroy(): void }>();
-      silent.on('connection', (socket) => sockets.add(socket.on('error', () => undefined)));
-      const { port } = silent.address() as { port: number };
-      const db = openDatabase(`postgres://nobody@127.0.0.1:${port}/none`);
-      const door = await openFrontDoor({ db });
-      const began = performance.now();
-      const answer = await door.call('GET', '/v1/refunds');
-      expect([answer.status, answer.body.code, answer.body.retryable]).toEqual([
-        503,
-        'engine_unavailable',
-        true,
-      ]);
-      expect(performance.now() - began).toBeLessThan(ANSWER_WITHIN_MS);
-      for (const socket of sockets) socket.destroy();
-      silent.close();
-      await door.close();
-      await db.destroy();
-    },
-    TEST_TIMEOUT_MS,
-  );
-});

@@ -79,6 +79,16 @@ describe('a body that two readers would read differently is 400 and changes noth
     await expectRefused(post(registration(more)));
   });
 
+  it('a number of thousands of digits, without reckoning over it', async () => {
+    const beforeMs = performance.now();
+    await expectRefused(post(registration(`"reference":1${'0'.repeat(60_000)}1`)));
+    expect(performance.now() - beforeMs).toBeLessThan(1_000);
+  });
+
+  it('a byte order mark', async () => {
+    await expectRefused(post(`\ufeff${JSON.stringify(paymentBody)}`));
+  });
+
   it('thousands of levels', async () => {
     for (const [open, close] of [
       ['[', ']'],
@@ -143,8 +153,25 @@ describe('bodies of another kind', () => {
     ['multipart/form-data; boundary=x'],
     ['application/json; charset=utf-16'],
     ['application/json; charset="iso-8859-1"'],
+    ['application/json; charset=utf-8; charset=utf-16'],
   ])('415 for %s', async (type) => {
     await expectRefused(post(text, { 'content-type': type }), 415, 'unsupported_media_type');
+  });
+
+  it.each([
+    ['{', {}],
+    [text, { 'content-type': 'text/plain' }],
+    ['{"amount":1,"amount":2}', {}],
+  ])('401 before anything is said of %j, to who has no key', async (body, headers) => {
+    const { status } = await door.call('POST', '/v1/payments', { key: null, body, headers });
+    expect(status).toBe(401);
+  });
+
+  it('count towards the limit of who sends them', async () => {
+    const { headers } = await post('{');
+    const { headers: next } = await post('{');
+    const left = (of: Record<string, string>) => Number(/r=(\d+)/.exec(of['ratelimit'] ?? '')?.[1]);
+    expect(left(headers) - left(next)).toBe(1);
   });
 
   it('415 for a compressed body, whatever it would become', async () => {
@@ -197,10 +224,62 @@ describe('heads that could be read in two ways are 400, and no second request hi
     expect(answer).toMatch(/^x-content-type-options: nosniff\r$/im);
   });
 
+  it.each([
+    ['no Host', 'GET /v1/refunds HTTP/1.1', [], '/host'],
+    ['an expectation that nobody knows', 'GET /v1/refunds HTTP/1.1', ['Host: x', 'Expect: more'], '/expect'],
+    [
+      'a transfer coding of HTTP/1.0',
+      'POST /v1/payments HTTP/1.0',
+      ['Host: x', 'Transfer-Encoding: chunked'],
+      '/transfer-encoding',
+    ],
+  ])('%s', async (_, line, lines, pointer) => {
+    const answer = await sendRaw([line, `Authorization: Bearer ${key}`, 'Connection: close', ...lines]);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain(`"pointer":"${pointer}"`);
+  });
+
   it('431 for more fields than any honest request has, though they are short', async () => {
     const many = Array.from({ length: 101 }, (_, index) => `X-${index}: 1`);
     const answer = await sendRaw(['GET /v1/refunds HTTP/1.1', 'Host: x', 'Connection: close', ...many]);
     expect(answer).toMatch(/^HTTP\/1\.1 431 /);
+  });
+});
+
+describe('targets', () => {
+  it.each([
+    ['/v1/refunds?__proto__=1', 400],
+    ['/v1/refunds?reference=%zz', 400],
+    ['/v1/refunds?reference=%ed%a0%80', 400],
+    ['/v1/refunds?reference=%00', 400],
+    ['/v1/refunds?limit=1&limit=2', 400],
+    ['/v1/refunds?limit[]=1', 400],
+    [`/v1/refunds?reference=${'x'.repeat(12_000)}`, 400],
+    ['/v1/refunds/rfd%00', 400],
+    ['/v1/refunds/rfd%2fevents', 400],
+    ['/v1/refunds/..%2f..%2fpayments', 400],
+    ['/v1/refunds/%ff', 400],
+    [`/v1/refunds/${'x'.repeat(2_000)}`, 404],
+    ['//v1/refunds', 404],
+    ['/v1/refunds/', 404],
+    ['/V1/refunds', 404],
+    ['/v1/refunds/../refunds', 404],
+    ['/v1/refunds;a=b', 404],
+  ])('%s is %i', async (target, status) => {
+    const answer = await sendRaw([
+      `GET ${target} HTTP/1.1`,
+      'Host: x',
+      `Authorization: Bearer ${key}`,
+      'Connection: close',
+    ]);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer).toContain('application/problem+json');
+  });
+
+  it.each(['OPTIONS', 'TRACE', 'PATCH', 'PROPFIND'])('%s is 405', async (method) => {
+    const answer = await sendRaw([`${method} /v1/refunds HTTP/1.1`, 'Host: x', 'Connection: close']);
+    expect(answer).toMatch(/^HTTP\/1\.1 405 /);
+    expect(answer).toContain('"code":"method_not_allowed"');
   });
 });
 

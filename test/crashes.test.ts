@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -19,6 +19,8 @@ const SETTINGS = { PROVIDER_TIMEOUT_MS: '2000' };
 const WRITTEN_OFF_AFTER_MS = 4_900;
 const ALL = ['picpay', 'efi', 'braspag', 'fourgeeks', 'pagou'] as const;
 const WITHIN_MS = 40_000;
+/** What looks like nothing else. */
+const PLANTED = 'planted-9b1e5c7d3f';
 
 describe('a process that is killed or frozen at the worst moment', () => {
   let compiled: CompiledService;
@@ -131,6 +133,48 @@ describe('a process that is killed or frozen at the worst moment', () => {
     expect(site.deaths).toEqual([]);
   });
 
+  it('and no log holds a secret, or what somebody typed', async () => {
+    const [origin] = site.apiOrigins;
+    const ask = (path: string, body: string, headers: Record<string, string> = {}) =>
+      fetch(`${origin}${path}`, { method: 'POST', body, headers: { ...asRequester(), ...headers } });
+    const { paymentId } = await register('efi');
+    const words = { description: PLANTED, metadata: { note: PLANTED } };
+    const answers = await Promise.all([
+      ask('/v1/refunds', JSON.stringify({ ...refundOf(paymentId).body, ...words }), {
+        'idempotency-key': PLANTED,
+      }),
+      ask('/v1/refunds', `{"amount": "${PLANTED}`),
+      ask('/v1/refunds', '{}', { authorization: `Bearer ${PLANTED}` }),
+      ask(`/v1/refunds/${PLANTED}/approve?${PLANTED}`, `{"${PLANTED}":1}`),
+      ask(`/v1/providers/efi/webhook?hmac=${PLANTED}`, `{"pix":["${PLANTED}"]}`),
+      ask('/v1/providers/braspag/webhook', PLANTED, { 'x-webhook-secret': PLANTED }),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([202, 400, 401, 400, 401, 401]);
+    const refundId = ((await answers[0].json()) as { id: string }).id;
+
+    await until(async () => isOver(await read(refundId)));
+    const logs = await readLogs();
+    expect(secretsIn(site).length).toBeGreaterThan(15);
+    expect([...secretsIn(site), PLANTED].filter((secret) => logs.includes(secret))).toEqual([]);
+    const lines = logs.split('\n').filter((line) => line.includes('"answered"'));
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toContainEqual(
+      expect.objectContaining({
+        ...{ requestId: answers[0].headers.get('x-request-id'), method: 'POST', route: '/v1/refunds' },
+        ...{ status: 202, actor: 'rita', refundId },
+      }),
+    );
+  });
+
+  function asRequester() {
+    return { authorization: `Bearer ${site.keys.requester}`, 'content-type': 'application/json' };
+  }
+
+  async function readLogs(): Promise<string> {
+    const folder = join(dataDir, 'logs');
+    const names = await readdir(folder);
+    return (await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))).join('\n');
+  }
+
   interface Asked extends PaymentPlace {
     readonly id: string;
   }
@@ -236,6 +280,16 @@ describe('a process that is killed or frozen at the worst moment', () => {
     }
   }
 });
+
+/** What API and workers are given that nobody else may know; of rings of keys each key. */
+function secretsIn({ settings, keys, databaseUrl }: Site): string[] {
+  const isSecret = /(?:SECRET|KEYS?|TOKEN|PASSWORD|PASSPHRASE)$/;
+  const given = Object.entries(settings).flatMap(([name, value]) =>
+    isSecret.test(name) && value ? value.split(',').map((each) => each.replace(/^[^:]*:/, '')) : [],
+  );
+  const apiKeys = [keys.requester, keys.operator, ...Object.values(keys.approvers)];
+  return [...given, ...apiKeys, new URL(databaseUrl).password].filter((secret) => secret.length >= 8);
+}
 
 function isOver({ status }: Answer['body']): boolean {
   return status !== 'pending' && status !== 'review';

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT, type JWTPayload } from 'jose';
@@ -122,6 +122,33 @@ describe('a token of the identity provider', () => {
     for (const token of tokens) expect(await read(token)).toEqual([401, 'unauthenticated']);
   });
 
+  it('brings no key of its own, and names no place to fetch one', async () => {
+    const { privateKey, publicKey } = await generateKeyPair('RS256');
+    const before = asked;
+    const { port } = keySet.address() as AddressInfo;
+    const own = { alg: 'RS256', kid: 'own', jwk: await exportJWK(publicKey) };
+    const headers = [
+      own,
+      { ...own, kid: 'RS256' },
+      { alg: 'RS256', kid: '../../etc/passwd', x5u: `http://127.0.0.1:${port}/keys` },
+      { alg: 'RS256', kid: "' OR 1=1", jku: `http://127.0.0.1:${port}/keys` },
+      { alg: 'RS256', kid: 'RS256', crit: ['mine'], mine: true },
+    ];
+    for (const header of headers) {
+      const token = await new SignJWT(CLAIMS)
+        .setProtectedHeader(header)
+        .sign(privateKey, { crit: { mine: true } });
+      expect(await read(token)).toEqual([401, 'unauthenticated']);
+    }
+    expect(asked - before).toBeLessThanOrEqual(1);
+  });
+
+  it('may be for several audiences, and is 431 where it is larger than any honest one', async () => {
+    expect(await read(await sign({ aud: ['other', AUDIENCE] }))).toBe(200);
+    expect(await read(await sign({ aud: ['other'] }))).toEqual([401, 'unauthenticated']);
+    expect(await read(await sign({ more: 'x'.repeat(20_000) }))).toEqual([431, 'headers_too_large']);
+  });
+
   it('asks for the keys again at most once in a while, whatever key ids are made up', async () => {
     const before = asked;
     for (const kid of ['x1', 'x2', 'x3']) await read(await sign({}, 'RS256', kid));
@@ -179,12 +206,66 @@ describe('while the keys of the identity provider can not be had', () => {
     await lost.close();
   });
 
-  it('the same where what comes is no key set', async () => {
-    const broken = createServer((_, response) => response.end('<html>')).listen(0, '127.0.0.1');
+  it.each([
+    ['is no key set', (response: ServerResponse) => response.end('<html>')],
+    [
+      'is another address',
+      (response: ServerResponse) => {
+        const { port } = keySet.address() as AddressInfo;
+        response.writeHead(302, { location: `http://127.0.0.1:${port}/keys` }).end();
+      },
+    ],
+    ['never ends', (response: ServerResponse) => response.writeHead(200).write('{"keys":[')],
+    [
+      'is larger than any honest set',
+      (response: ServerResponse) => response.end(`"${'x'.repeat(1_000_000)}"`),
+    ],
+  ])('the same where what comes %s', async (_, answer) => {
+    const broken = createServer((_request, response) => {
+      answer(response);
+    }).listen(0, '127.0.0.1');
     await once(broken, 'listening');
     const lost = await openDoor((broken.address() as AddressInfo).port);
     expect(await read(await sign(), lost)).toEqual([503, 'engine_unavailable']);
     await lost.close();
+    broken.closeAllConnections();
     broken.close();
+  });
+});
+
+describe('a key that the identity provider changes', () => {
+  it('opens once the new one is published, and the old one no more once it is fetched again', async () => {
+    const [older, newer] = [await generateKeyPair('ES256'), await generateKeyPair('ES256')];
+    const published = async (pair: Pair, kid: string) => ({
+      ...(await exportJWK(pair.publicKey)),
+      kid,
+      alg: 'ES256',
+    });
+    let keys = [await published(older, 'older')];
+    const rotating = createServer((_, response) => response.end(JSON.stringify({ keys }))).listen(
+      0,
+      '127.0.0.1',
+    );
+    await once(rotating, 'listening');
+    const { port } = rotating.address() as AddressInfo;
+    const open = await openDoor(port);
+    const tokens = [
+      await sign({}, 'ES256', 'older', older.privateKey),
+      await sign({}, 'ES256', 'newer', newer.privateKey),
+    ] as const;
+    expect([await read(tokens[0], open), await read(tokens[1], open)]).toEqual([
+      200,
+      [401, 'unauthenticated'],
+    ]);
+    keys = [await published(newer, 'newer')];
+    // Another process, which has fetched nothing yet.
+    const other = await openDoor(port);
+    expect([await read(tokens[0], other), await read(tokens[1], other)]).toEqual([
+      [401, 'unauthenticated'],
+      200,
+    ]);
+    await open.close();
+    await other.close();
+    rotating.close();
   });
 });

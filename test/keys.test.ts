@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { sql } from 'kysely';
+import { settledActor } from '../src/ledger/actors.js';
 import {
   createApiKey,
   findApiKey,
@@ -13,7 +14,7 @@ import {
   type ApiKey,
 } from '../src/ledger/keys.js';
 import { compileService } from './setup/compiled-service.js';
-import { eventually } from './setup/eventually.js';
+import { eventually, until } from './setup/eventually.js';
 import { NOW_MS, openFrontDoor, type FrontDoor } from './setup/front-door.js';
 import { createTestDatabase } from './setup/real-parts.js';
 
@@ -163,7 +164,47 @@ describe('actors', () => {
     expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     await expect(create('Estorno')).rejects.toThrow('the service itself');
   });
+
+  it('take the spelling of who came first, of those who come while it is written too', async () => {
+    const signals = new EventEmitter();
+    const [written, released] = [once(signals, 'written'), once(signals, 'released')];
+    const first = door.db.transaction().execute(async (trx) => {
+      const actor = await settledActor(trx, 'Wanda');
+      signals.emit('written');
+      await released;
+      return actor;
+    });
+    await written;
+    const second = settledActor(door.db, 'wanda');
+    await until(async () => (await lockWaits()) > 0);
+    signals.emit('released');
+    expect(await Promise.all([first, second, settledActor(door.db, 'WANDA')])).toEqual(
+      Array(3).fill('Wanda'),
+    );
+  });
+
+  it.each([
+    '',
+    ' ana',
+    'ana ',
+    'an  a',
+    'a\tb',
+    'ana\n',
+    '\u0430na',
+    'ana\u200b',
+    '\u202eana',
+    'anå',
+    'x'.repeat(129),
+  ])('are never %j: two that look alike would be two people', async (name) => {
+    await expect(create(name)).rejects.toThrow('printable ASCII');
+  });
 });
+
+async function lockWaits(): Promise<number> {
+  const { rows } = await sql`SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'`.execute(door.db);
+  return rows.length;
+}
 
 describe('npm run key', () => {
   it('makes, rotates, lists and revokes', async () => {

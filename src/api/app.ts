@@ -27,6 +27,7 @@ import { PaymentsController } from './payments.controller.js';
 import { ProblemFilter } from './problem.filter.js';
 import { createRateLimits } from './rate-limits.js';
 import { refuseUnclearHeads } from './request-head.js';
+import { logAnswers } from './request-log.js';
 import { addSecurityHeaders } from './security-headers.js';
 import { ProvidersController } from './providers.controller.js';
 import { ReconciliationsController } from './reconciliations.controller.js';
@@ -74,6 +75,7 @@ class ApiModule {
 /** The front door, ready to listen: routes, authentication, problems, the document and its page. */
 export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> {
   const adapter = createAdapter(deps.metrics);
+  logAnswers(adapter.getInstance(), deps.log);
   const { allowedMethods } = createRouteTable(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(ApiModule.of(deps), adapter, NEST_OPTIONS);
   addBodyParsers(adapter.getInstance());
@@ -83,7 +85,7 @@ export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> 
   refuseUnclearHeads(adapter.getInstance());
   shedLoad(adapter.getInstance());
   const { identity, rateLimit } = deps.config;
-  const tokens = identity && createIdentityTokens(identity, deps);
+  const tokens = identity && createIdentityTokens(identity, deps.nowMs);
   app.useGlobalGuards(
     new CallerGuard(deps, app.get(Reflector), createRateLimits(deps.db, rateLimit), tokens),
   );
@@ -100,7 +102,11 @@ function createAdapter(metrics: ApiDeps['metrics']): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { headersTimeout: HEAD_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUTS_CHECKED_EVERY_MS },
+    http: {
+      headersTimeout: HEAD_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUTS_CHECKED_EVERY_MS,
+      requireHostHeader: false,
+    },
     routerOptions: { maxParamLength: PARAMETER_LENGTH_MAX },
     genReqId: requestIdOf,
     clientErrorHandler: answerParserError,

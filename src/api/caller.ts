@@ -10,15 +10,19 @@ import {
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { VoteDecision } from '../domain/vote.js';
+import { settledActor } from '../ledger/actors.js';
 import { findApiKey, isApiKeyForm, noteKeyUse, type KeyHolder, type Role } from '../ledger/keys.js';
 import { recordRefusal } from '../ledger/refused-messages.js';
 import { voteBody } from './approval.schema.js';
+import { refuseUnreadableBody } from './body-parsers.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
 import { idPath } from './field.schema.js';
 import type { IdentityTokens } from './identity-token.js';
+import { isOutage } from './problem.filter.js';
 import { Problem, unauthenticated } from './problem.js';
 import type { RateLimits } from './rate-limits.js';
 import { withinDeadline } from './request-deadline.js';
+import { watchForSilence } from './silence.js';
 
 /** Who asks: scopes idempotency keys and is named in the trail, whatever key or token was used. */
 export interface Caller {
@@ -26,6 +30,10 @@ export interface Caller {
   readonly roles: readonly Role[];
 }
 
+/** Longer than the keys of an identity provider are waited for (3 s). */
+const ADMITTED_WITHIN_MS = 4_000;
+/** Any hiccup of a database that works is shorter. */
+const DATABASE_SILENT_AFTER_MS = 2_000;
 const ACCESS = 'access';
 const KEEPS_REFUSALS_OF = 'keeps-refusals-of';
 const callers = new WeakMap<FastifyRequest, Caller>();
@@ -40,8 +48,13 @@ export const KeepsRefusalsOf = (decision: VoteDecision): CustomDecorator =>
 /** No key: the route authenticates its caller itself, or tells nothing. */
 export const Public = (): CustomDecorator => SetMetadata(ACCESS, 'public');
 
+/** Undefined before the caller is known, and where nobody needs to be. */
+export function callerOf(request: FastifyRequest): Caller | undefined {
+  return callers.get(request);
+}
+
 export const CurrentCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
-  const caller = callers.get(context.switchToHttp().getRequest<FastifyRequest>());
+  const caller = callerOf(context.switchToHttp().getRequest<FastifyRequest>());
   if (!caller) throw new Error('a route without authentication asked for its caller');
   return caller;
 });
@@ -49,6 +62,10 @@ export const CurrentCaller = createParamDecorator((_: unknown, context: Executio
 @Injectable()
 export class CallerGuard implements CanActivate {
   private readonly notedNow = new Set<string>();
+  private readonly askDatabase = watchForSilence({
+    silentAfterMs: DATABASE_SILENT_AFTER_MS,
+    isAnswer: (error) => !isOutage(error),
+  });
 
   constructor(
     @Inject(API_DEPS) private readonly deps: ApiDeps,
@@ -63,13 +80,14 @@ export class CallerGuard implements CanActivate {
     if (access === 'public') return true;
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const reply = context.switchToHttp().getResponse<FastifyReply>();
-    const caller = await withinDeadline(request, this.admit(request, reply));
+    const caller = await withinDeadline(request, this.admit(request, reply), ADMITTED_WITHIN_MS);
     if (caller.roles.length === 0) throw new Problem('forbidden', 'The token names no role of this service.');
     if (access && !access.some((role) => caller.roles.includes(role))) {
       await withinDeadline(request, this.keepRefusal(context, request, caller));
       throw new Problem('forbidden', `This needs one of the roles: ${access.join(', ')}.`);
     }
     callers.set(request, caller);
+    refuseUnreadableBody(request);
     return true;
   }
 
@@ -93,15 +111,19 @@ export class CallerGuard implements CanActivate {
       await this.limits.countStranger(request.ip, reply);
       throw unauthenticated();
     }
-    await this.limits.countActor(caller.actor, reply);
+    await this.askDatabase(() => this.limits.countActor(caller.actor, reply));
     return caller;
   }
 
   private async authenticate(header: string | undefined): Promise<Caller | null> {
     const credential = /^Bearer +(\S+)$/i.exec(header ?? '')?.[1];
     if (credential === undefined) return null;
-    if (!isApiKeyForm(credential)) return (await this.identityTokens?.(credential)) ?? null;
-    const holder = await findApiKey(this.deps.db, credential, this.deps.nowMs());
+    const { db, nowMs } = this.deps;
+    if (!isApiKeyForm(credential)) {
+      const named = await this.identityTokens?.(credential);
+      return named ? { ...named, actor: await this.askDatabase(() => settledActor(db, named.actor)) } : null;
+    }
+    const holder = await this.askDatabase(() => findApiKey(db, credential, nowMs()));
     if (holder) void this.noteUse(holder);
     return holder;
   }

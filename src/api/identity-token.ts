@@ -1,11 +1,10 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import type { IdentitySettings } from '../config.js';
-import { isActor, settledActor } from '../ledger/actors.js';
-import type { Database } from '../ledger/database.js';
+import { isActor } from '../ledger/actors.js';
 import { isRole, type Role } from '../ledger/keys.js';
 import { engineUnavailable } from './problem.js';
 
-/** Null: the token is not valid here. */
+/** Null: the token is not valid here. The actor is spelled as the token spells it. */
 export type IdentityTokens = (
   token: string,
 ) => Promise<{ readonly actor: string; readonly roles: readonly Role[] } | null>;
@@ -22,10 +21,7 @@ const KEYS_FRESH_FOR_MS = 600_000;
  * Who a bearer token of the company's identity provider names.
  * @throws Problem 503 where the provider's keys can't be had: never a guess.
  */
-export function createIdentityTokens(
-  settings: IdentitySettings,
-  { db, nowMs }: { readonly db: Database; readonly nowMs: () => number },
-): IdentityTokens {
+export function createIdentityTokens(settings: IdentitySettings, nowMs: () => number): IdentityTokens {
   const keys = createRemoteJWKSet(settings.jwksUrl, {
     timeoutDuration: FETCH_WITHIN_MS,
     cooldownDuration: ASK_AGAIN_AFTER_MS,
@@ -41,8 +37,7 @@ export function createIdentityTokens(
       currentDate: new Date(nowMs()),
     }).then(({ payload }) => payload, nullWhereWrong);
     const actor = claims && actorOf(claims, settings);
-    if (!claims || actor === null) return null;
-    return { actor: await settledActor(db, actor), roles: rolesOf(claims, settings) };
+    return claims && actor !== null ? { actor, roles: rolesOf(claims, settings) } : null;
   };
 }
 

@@ -45,6 +45,7 @@ import {
   type OpenRefund,
   type RefundHints,
 } from '../../workflows/start-options.js';
+import { watchForSilence } from './silence.js';
 
 /** What the front door asks of the process engine, and no more. */
 export interface RefundEngine {
@@ -86,15 +87,23 @@ export class EngineFailure extends Error {
 }
 
 const VERDICT_WITHIN_MS = 8_000;
+/** Longer than a verdict takes that waits for its provider (3 s). */
+const SILENT_AFTER_MS = 5_000;
 const HINT_WITHIN_MS = 4_000;
 const READY_WITHIN_MS = 2_000;
 const GRPC_NOT_FOUND = 5;
 const GRPC_RESOURCE_EXHAUSTED = 8;
 
 export function createRefundEngine(client: Client): RefundEngine {
+  const askWhileAnswered = watchForSilence({
+    silentAfterMs: SILENT_AFTER_MS,
+    isAnswer: (error) => error instanceof EngineFailure && error.kind === 'busy',
+  });
+  const awaitVerdict = <T>(call: () => Promise<T>) =>
+    askWhileAnswered(() => withinDeadline(client.connection, VERDICT_WITHIN_MS, call));
   return {
     requestRefund: (start, hints) =>
-      withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
+      awaitVerdict(() =>
         client.workflow.executeUpdateWithStart(admissionUpdate, {
           args: [{ body: { fingerprint: start.body.fingerprint } }],
           // One a request: an update id that repeats would answer without comparing the bodies.
@@ -110,10 +119,10 @@ export function createRefundEngine(client: Client): RefundEngine {
         client.workflow.start<RefundWorkflow>(REFUND_WORKFLOW_TYPE, resumeOptions(refund)),
       );
     },
-    resolve: (refund, message) => tell(client, resolveUpdate, refund, message),
-    vote: (refund, message) => tell(client, voteUpdate, refund, message),
-    extend: (refund, message) => tell(client, extendUpdate, refund, message),
-    cancel: (refund, message) => tell(client, cancelUpdate, refund, message),
+    resolve: (refund, message) => tell(client, awaitVerdict, resolveUpdate, refund, message),
+    vote: (refund, message) => tell(client, awaitVerdict, voteUpdate, refund, message),
+    extend: (refund, message) => tell(client, awaitVerdict, extendUpdate, refund, message),
+    cancel: (refund, message) => tell(client, awaitVerdict, cancelUpdate, refund, message),
     hint: async (refundId, source) => {
       try {
         await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
@@ -160,11 +169,12 @@ export function createRefundEngine(client: Client): RefundEngine {
 /** Hands a person's message to the refund's process, which is started where none runs. */
 function tell<Verdict, Message extends PersonsMessage>(
   client: Client,
+  awaitVerdict: (call: () => Promise<Verdict>) => Promise<Verdict>,
   update: UpdateDefinition<Verdict, [Envelope<Message>]>,
   refund: OpenRefund,
   message: Envelope<Message>,
 ): Promise<Verdict> {
-  return withinDeadline(client.connection, VERDICT_WITHIN_MS, () =>
+  return awaitVerdict(() =>
     client.workflow.executeUpdateWithStart(update, {
       args: [message],
       // One a request: whoever asks again after a refusal is to be judged anew. The ledger knows repeats.

@@ -13,11 +13,15 @@ export function noteArrival(request: FastifyRequest): void {
 }
 
 /** The work goes on where it is too late to stop it, but nobody waits for it: the answer is 503. */
-export async function withinDeadline<T>(request: FastifyRequest, work: Promise<T>): Promise<T> {
+export async function withinDeadline<T>(
+  request: FastifyRequest,
+  work: Promise<T>,
+  withinMs = ANSWER_WITHIN_MS,
+): Promise<T> {
   const elapsedMs = performance.now() - (arrivals.get(request) ?? performance.now());
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(engineUnavailable()), Math.max(0, ANSWER_WITHIN_MS - elapsedMs));
+    timer = setTimeout(() => reject(engineUnavailable()), Math.max(0, withinMs - elapsedMs));
   });
   try {
     return await Promise.race([work, deadline]);

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import { invalidRequest, Problem } from './problem.js';
 
 const FIELDS_MAX = 100;
@@ -13,8 +14,15 @@ const ONCE_ALONE: ReadonlySet<string> = new Set([
   'host',
 ]);
 
-/** A head that could be read in two ways is 400, one that is longer than any honest one 431. */
-export function refuseUnclearHeads(fastify: Pick<FastifyInstance, 'addHook'>): void {
+/**
+ * A head that could be read in two ways is 400, one that is longer than any honest one 431. `requireHostHeader` must be
+ * off: what Node answers by itself has no body.
+ */
+export function refuseUnclearHeads(fastify: Pick<FastifyInstance, 'addHook' | 'server'>): void {
+  // The same for what Node would answer with a bare 417.
+  fastify.server.on('checkExpectation', (request, response) => {
+    fastify.server.emit('request', request, response);
+  });
   fastify.addHook('onRequest', (request, _reply, done) => {
     refuseUnclearHead(request);
     done();
@@ -32,5 +40,29 @@ function refuseUnclearHead(request: FastifyRequest): void {
       throw invalidRequest(`/${name}`, `Send the header ${name} once.`);
     }
     seen.add(name);
+  }
+  refuseUnclearFraming(request.raw, seen);
+  if (!isReadableQuery(request)) throw invalidRequest('', 'The query is not readable.');
+}
+
+function refuseUnclearFraming({ httpVersion, headers }: IncomingMessage, seen: ReadonlySet<string>): void {
+  if (httpVersion === '1.1' && !seen.has('host')) throw invalidRequest('/host', 'Send the header host.');
+  // RFC 9112, 6.1: nobody in front that speaks 1.0 knows where such a body ends.
+  if (httpVersion === '1.0' && seen.has('transfer-encoding')) {
+    throw invalidRequest('/transfer-encoding', 'HTTP/1.0 has no transfer codings.');
+  }
+  if (seen.has('expect') && headers.expect?.toLowerCase() !== '100-continue') {
+    throw invalidRequest('/expect', 'Nothing but 100-continue can be expected.');
+  }
+}
+
+/** Fastify's reader leaves what it can't decode as it is, and no schema sees a member of this name. */
+function isReadableQuery({ raw, query }: FastifyRequest): boolean {
+  if (Object.hasOwn(query as object, '__proto__')) return false;
+  try {
+    decodeURIComponent(/\?(.*)/.exec(raw.url ?? '')?.[1] ?? '');
+    return true;
+  } catch {
+    return false;
   }
 }

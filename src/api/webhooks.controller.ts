@@ -1,10 +1,19 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { ApiHeader, ApiQuery } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
 import { concernedBy, matchDeliveries, storeDelivery } from '../ledger/inbox.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
+import { providerPath } from './field.schema.js';
 import { Operation } from './openapi.js';
 import { invalidRequest, notFound, Problem, type ProblemCode } from './problem.js';
+import { withinDeadline } from './request-deadline.js';
 import { webhookAnswer } from './webhook.schema.js';
+
+/** Providers are promised a second. What comes too late for it is a 503, and they send it again. */
+const ANSWER_WITHIN_MS = 900;
+
+const EFI_SECRET = 'Efí: the agreed secret.';
 
 const PROBLEM_CODES: readonly ProblemCode[] = [
   'invalid_request',
@@ -28,11 +37,14 @@ export class WebhooksController {
     success: [{ status: 200, schema: webhookAnswer, description: 'Stored, once however often it comes.' }],
     problems: PROBLEM_CODES,
   })
+  @ApiHeader({ name: 'X-Pagou-Signature', required: false, description: 'Pagou: its signature.' })
+  @ApiHeader({ name: 'x-webhook-secret', required: false, description: 'Braspag: the agreed secret.' })
+  @ApiQuery({ name: 'hmac', required: false, schema: { type: 'string' }, description: EFI_SECRET })
   async receiveWebhook(
-    @Param('provider') provider: string,
+    @Param({ schema: providerPath }) { provider }: z.output<typeof providerPath>,
     @Req() request: FastifyRequest,
   ): Promise<Record<string, never>> {
-    await this.receive(provider, request);
+    await withinDeadline(request, this.receive(provider, request), ANSWER_WITHIN_MS);
     return {};
   }
 
@@ -45,8 +57,9 @@ export class WebhooksController {
     success: [{ status: 200, schema: webhookAnswer, description: 'Stored, once however often it comes.' }],
     problems: PROBLEM_CODES,
   })
+  @ApiQuery({ name: 'hmac', required: false, schema: { type: 'string' }, description: EFI_SECRET })
   async receiveEfiPixWebhook(@Req() request: FastifyRequest): Promise<Record<string, never>> {
-    await this.receive('efi', request);
+    await withinDeadline(request, this.receive('efi', request), ANSWER_WITHIN_MS);
     return {};
   }
 
@@ -61,7 +74,7 @@ export class WebhooksController {
 
     const rawBody = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     const nowMs = this.deps.nowMs();
-    const delivery = { rawBody, headers: firstValues(request.headers), query: firstValues(request.query) };
+    const delivery = { rawBody, headers: singleValues(request.headers), query: singleValues(request.query) };
     if (!webhook.verifyWebhook(delivery, nowMs)) {
       throw new Problem('unauthenticated', 'The delivery is not signed as it should be.');
     }
@@ -96,12 +109,13 @@ export class WebhooksController {
   }
 }
 
-function firstValues(given: unknown): Record<string, string | undefined> {
+/** What is given twice is as good as not given: whoever is in front may have looked at the other one. */
+function singleValues(given: unknown): Record<string, string | undefined> {
   if (typeof given !== 'object' || given === null) return {};
   return Object.fromEntries(
-    Object.entries(given).map(([name, value]) => {
-      const first: unknown = Array.isArray(value) ? value[0] : value;
-      return [name, typeof first === 'string' ? first : undefined];
-    }),
+    Object.entries(given).map(([name, value]: [string, unknown]) => [
+      name,
+      typeof value === 'string' ? value : undefined,
+    ]),
   );
 }

@@ -1,11 +1,16 @@
 import type { Database, LedgerTransaction } from './database.js';
 import { SERVICE_ACTOR } from './refunds.js';
 
-const ACTOR_FORM = /^[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?$/;
+const ACTOR_FORM = /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/;
+const ACTOR_LENGTH_MAX = 128;
 
-/** 1 to 128 printable ASCII characters, and never what the service calls itself. */
+/** 1 to 128 printable ASCII characters, single blanks within, and never what the service calls itself. */
 export function isActor(text: string): boolean {
-  return ACTOR_FORM.test(text) && text.toLowerCase() !== SERVICE_ACTOR.toLowerCase();
+  return (
+    text.length <= ACTOR_LENGTH_MAX &&
+    ACTOR_FORM.test(text) &&
+    text.toLowerCase() !== SERVICE_ACTOR.toLowerCase()
+  );
 }
 
 /**
