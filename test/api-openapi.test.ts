@@ -2,25 +2,64 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { openFrontDoor, paymentBody, storeRefund, type FrontDoor } from './setup/front-door.js';
+import { randomUUID } from 'node:crypto';
+import { NEWS_TYPES } from '../src/domain/news.js';
+import { noteNews } from '../src/ledger/outbox.js';
+import { NOW_MS, openFrontDoor, paymentBody, storeRefund, type FrontDoor } from './setup/front-door.js';
 
 let door: FrontDoor;
 let document: OpenAPIObject;
+const ajv = new Ajv2020({ strict: false, allErrors: true });
+formats.default(ajv);
+ajv.addFormat('base64', true);
 beforeAll(async () => {
   door = await openFrontDoor();
   document = JSON.parse((await door.call('GET', '/openapi.json', { key: null })).text) as OpenAPIObject;
+  ajv.addSchema(document, 'openapi');
 });
 afterAll(() => door.close());
 
 type Operation = OpenAPIObject['paths'][string]['get'] & object;
 
-const operations = (): [string, Operation][] =>
-  Object.entries(document.paths).flatMap(([path, item]) =>
+type Content = { schema?: unknown; example?: unknown; examples?: Record<string, unknown> };
+
+const operations = (paths: OpenAPIObject['paths'] = document.paths): [string, Operation][] =>
+  Object.entries(paths).flatMap(([path, item]) =>
     Object.entries(item).map(([method, operation]): [string, Operation] => [
       `${method.toUpperCase()} ${path}`,
       operation as Operation,
     ]),
   );
+
+const contentOf = (body: object | undefined): Record<string, Content> =>
+  body && 'content' in body ? (body.content as Record<string, Content>) : {};
+
+const resolved = (value: unknown): Record<string, unknown> => {
+  const { $ref, ...own } = value as Record<string, unknown>;
+  if (typeof $ref !== 'string') return own;
+  return $ref
+    .slice(2)
+    .split('/')
+    .reduce(
+      (at, name) => (at[name] ?? {}) as Record<string, unknown>,
+      document as unknown as Record<string, unknown>,
+    );
+};
+
+/** Of the body itself, else of its schema or of one that this is made of. */
+const examplesOf = ({ schema, example, examples }: Content): unknown[] => {
+  if (example !== undefined) return [example];
+  if (examples) return Object.values(examples).map((each) => resolved(each)['value']);
+  const parts = [schema, ...((schema as { allOf?: unknown[] }).allOf ?? [])].map(resolved);
+  return parts.flatMap((part) =>
+    'example' in part ? [part['example']] : ((part['examples'] ?? []) as unknown[]),
+  );
+};
+
+const expectFits = (name: string, schema: unknown, value: unknown) => {
+  const validate = ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"openapi#/')) as object);
+  expect([name, validate(value), validate.errors]).toEqual([name, true, null]);
+};
 
 const parametersOf = (operation: Operation | undefined) =>
   (operation?.parameters ?? []).map((parameter) =>
@@ -68,6 +107,7 @@ describe('/openapi.json', () => {
       'POST /v1/refunds/{id}/resolve',
       'POST /v1/webhook-endpoints',
       'POST /v1/webhook-endpoints/{id}/deliveries/{delivery_id}/resend',
+      'POST /v1/webhook-endpoints/{id}/enable',
       'POST /v1/webhook-endpoints/{id}/ping',
       'POST /v1/webhook-endpoints/{id}/rotate',
     ]);
@@ -136,23 +176,55 @@ describe('/openapi.json', () => {
   it('resolves every reference', () => {
     const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1]!);
     expect(references.length).toBeGreaterThan(0);
-    for (const reference of references) {
-      const name = /^#\/components\/schemas\/(\w+)$/.exec(reference)?.[1];
-      expect([reference, name !== undefined && name in (document.components?.schemas ?? {})]).toEqual([
-        reference,
-        true,
-      ]);
+    for (const $ref of references) {
+      expect([$ref, Object.keys(resolved({ $ref })).length > 0]).toEqual([$ref, true]);
+    }
+  });
+
+  it('has an example of every body, and each fits its schema', () => {
+    const bodies = [...operations(), ...operations(document.webhooks)].flatMap(([name, operation]) =>
+      [operation.requestBody, ...Object.values(operation.responses)].flatMap((body) =>
+        Object.entries(contentOf(body)).map(([mediaType, content]) => ({ name, mediaType, content })),
+      ),
+    );
+    expect(bodies.length).toBeGreaterThan(300);
+    for (const { name, mediaType, content } of bodies) {
+      const examples = examplesOf(content);
+      expect([name, mediaType, examples.length > 0]).toEqual([name, mediaType, true]);
+      for (const example of examples) expectFits(`${name} ${mediaType}`, content.schema, example);
+    }
+  });
+
+  it('asks for no body where none is needed', () => {
+    const needed = operations()
+      .filter(([, { requestBody }]) => requestBody && 'content' in requestBody && requestBody.required)
+      .map(([name]) => name);
+    expect(needed).toContain('POST /v1/refunds');
+    expect(needed).not.toContain('POST /v1/refunds/{id}/cancel');
+    expect(needed).not.toContain('POST /v1/webhook-endpoints/{id}/ping');
+  });
+
+  it('describes the messages that are really sent', async () => {
+    const key = await door.key('admin');
+    const { body: payment } = await door.call('POST', '/v1/payments', {
+      body: { ...paymentBody, provider_payment_id: randomUUID() },
+    });
+    await storeRefund(door.db, { id: 'rfd_2', paymentId: payment.id, amountMinor: 1 });
+    const body = { url: 'https://203.0.114.7/hooks' };
+    const { body: endpoint } = await door.call('POST', '/v1/webhook-endpoints', { key, body });
+    await door.call('POST', `/v1/webhook-endpoints/${endpoint.id}/ping`, { key });
+    await door.db.transaction().execute((trx) => noteNews(trx, 'rfd_2', NEWS_TYPES, NOW_MS));
+    const messages = await door.db.selectFrom('webhook_messages').select(['type', 'body']).execute();
+    expect(messages.map(({ type }) => type).sort()).toEqual(Object.keys(document.webhooks ?? {}).sort());
+    for (const { type, body: sent } of messages) {
+      const content = contentOf(document.webhooks?.[type]?.post?.requestBody)['application/json'];
+      expectFits(type, content?.schema, JSON.parse(sent));
     }
   });
 
   it('describes what is really answered', async () => {
-    const ajv = new Ajv2020({ strict: false, allErrors: true });
-    formats.default(ajv);
-    ajv.addSchema(document, 'openapi');
-    const expectValid = (name: string, value: unknown) => {
-      const validate = ajv.getSchema(`openapi#/components/schemas/${name}`)!;
-      expect([name, validate(value), validate.errors]).toEqual([name, true, null]);
-    };
+    const expectValid = (name: string, value: unknown) =>
+      expectFits(name, { $ref: `#/components/schemas/${name}` }, value);
     const payment = await door.call('POST', '/v1/payments', { body: paymentBody });
     await storeRefund(door.db, { id: 'rfd_1', paymentId: payment.body.id, amountMinor: 1 });
     const preview = { payment_id: payment.body.id, reason: 'duplicate' };

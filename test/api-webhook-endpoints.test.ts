@@ -94,6 +94,7 @@ describe('/v1/webhook-endpoints', () => {
         door.call('DELETE', `/v1/webhook-endpoints/${id}`, { key }),
         post(`/${id}/ping`, undefined, key),
         post(`/${id}/rotate`, undefined, key),
+        post(`/${id}/enable`, undefined, key),
         post(`/${id}/deliveries/whd_1/resend`, undefined, key),
       ]);
       expect(asked.map(({ status }) => status)).toEqual(asked.map(() => 403));
@@ -127,14 +128,14 @@ describe('/v1/webhook-endpoints', () => {
     });
     const again = await post(`/${id}/deliveries/${pinged.body.id}/resend`);
     expect(again.status).toBe(202);
-    expect(again.body).toEqual(pinged.body);
+    expect(again.body).toEqual({ ...pinged.body, next_attempt_at: new Date(NOW_MS).toISOString() });
     const list = await get(`/${id}/deliveries`);
-    expect(list.body).toMatchObject({ object: 'list', data: [pinged.body], has_more: false });
+    expect(list.body).toMatchObject({ object: 'list', data: [again.body], has_more: false });
     const other = await created();
     expect((await post(`/${other}/deliveries/${pinged.body.id}/resend`)).status).toBe(404);
   });
 
-  it('sends nothing to one that is disabled', async () => {
+  it('sends nothing to one that is disabled, until somebody enables it', async () => {
     const id = await created();
     const pinged = await post(`/${id}/ping`);
     await door.db.transaction().execute((trx) => disableEndpoint(trx, id, 'It answered 410 Gone.', NOW_MS));
@@ -143,6 +144,11 @@ describe('/v1/webhook-endpoints', () => {
       expect([status, body.code]).toEqual([409, 'endpoint_disabled']);
     }
     expect((await get(`/${id}`)).body).toMatchObject({ status: 'disabled' });
+    const enabled = await post(`/${id}/enable`);
+    expect(enabled).toMatchObject({ status: 200, body: { id, status: 'active', disabled_reason: null } });
+    expect((await post(`/${id}/enable`)).body).toEqual(enabled.body);
+    expect((await post(`/${id}/deliveries/${pinged.body.id}/resend`)).status).toBe(202);
+    expect((await post('/whe_none/enable')).status).toBe(404);
   });
 
   it('rotates: the new secret is shown once, the one before it lasts a day', async () => {

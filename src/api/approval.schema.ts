@@ -63,4 +63,17 @@ export const approvalResource = z
     requested_at: z.iso.datetime(),
     expires_at: z.iso.datetime().meta({ description: 'Votes count before it.' }),
   })
-  .meta({ id: 'Approval' });
+  .meta({
+    id: 'Approval',
+    examples: [
+      {
+        state: 'pending',
+        required: 2,
+        missing: 1,
+        votes: [{ actor: 'ana', decision: 'approve', comment: null, created_at: '2026-03-02T15:00:00.000Z' }],
+        content_hash: '460706380ba442c072714b173076c4fafdfd57b9aa1da0e2a735c7e7d8f7d305',
+        requested_at: '2026-03-02T14:05:00.000Z',
+        expires_at: '2026-03-09T14:05:00.000Z',
+      },
+    ],
+  });

@@ -1,6 +1,23 @@
 import { z } from 'zod';
 import { listOf } from './list.schema.js';
 
+export const eventExample = {
+  id: 'evt_4',
+  object: 'event',
+  type: 'refund_created',
+  origin: 'service',
+  actor: 'rita',
+  reason: 'requested_by_customer',
+  request_id: 'req_f3de6285abee93bd99d33094',
+  occurred_at: '2026-03-02T14:05:00.000Z',
+  data: { status: 'pending', pending_reason: 'validating', version: 1, amount_minor: 1050, currency: 'BRL' },
+  sequence: 1,
+  hash: '3a0fca96ace616a4c1a484561b648253368496d5105a86c3fc291a100687d05f',
+  previous_hash: '',
+  refund_id: 'rfd_nbnrw488hqkbrvpm1m9p338zze',
+  payment_id: 'pay_3ad655zj2crst2yxyt3z2rmwmy',
+};
+
 export const eventResource = z
   .object({
     id: z.string(),
@@ -20,6 +37,6 @@ export const eventResource = z
     refund_id: z.string().nullable(),
     payment_id: z.string(),
   })
-  .meta({ id: 'Event' });
+  .meta({ id: 'Event', examples: [eventExample] });
 
 export const eventList = listOf('EventList', eventResource);

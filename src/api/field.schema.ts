@@ -87,5 +87,7 @@ export const resourceId = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'is no id');
 
 export const idPath = z.strictObject({ id: resourceId });
 
+export const providerPath = z.strictObject({ provider: providerName });
+
 /** For routes that take no query parameters: unknown ones are refused everywhere. */
 export const noQuery = z.strictObject({});

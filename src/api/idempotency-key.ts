@@ -3,6 +3,10 @@ import { invalidRequest, Problem } from './problem.js';
 const BARE = /^[\x20-\x7e]{1,255}$/;
 const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/;
 
+/** As the document says it: what is read below. */
+export const IDEMPOTENCY_KEY_FORM =
+  '^(?:[!#-~](?:[ -~]{0,253}[!-~])?|"(?:[ !#-\\[\\]-~]|\\\\["\\\\]){1,255}")$';
+
 /** The IETF draft's quoted form and the bare one are the same key. */
 export function readIdempotencyKey(header: string | readonly string[] | undefined): string {
   const text = (Array.isArray(header) ? header.join(', ') : String(header ?? '')).trim();

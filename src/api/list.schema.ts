@@ -32,7 +32,10 @@ export function pageRequest(query: z.output<typeof pagingQuery>): PageRequest {
 }
 
 export const listOf = <T extends z.ZodType>(id: string, item: T) =>
-  z.object({ object: z.literal('list'), data: z.array(item), has_more: z.boolean() }).meta({ id });
+  z.object({ object: z.literal('list'), data: z.array(item), has_more: z.boolean() }).meta({
+    id,
+    examples: [{ object: 'list', data: item.meta()?.examples ?? [], has_more: false }],
+  });
 
 /** @throws Problem where the cursor named nothing. */
 export function listResource<T, R>(page: Page<T> | null, resource: (item: T) => R, asked: PageRequest) {

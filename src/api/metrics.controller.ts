@@ -15,7 +15,13 @@ export class MetricsController {
       'Of the ledger, the same in every process, and of this process. docs/runbook.md explains them.',
     access: 'open',
     mediaType: 'text/plain',
-    success: [{ status: 200, schema: z.string(), description: 'The text format, version 0.0.4.' }],
+    success: [
+      {
+        status: 200,
+        schema: z.string().meta({ examples: ['estorno_ledger_up 1'] }),
+        description: 'The text format, version 0.0.4.',
+      },
+    ],
     problems: [],
   })
   readMetrics(): Promise<string> {

@@ -15,8 +15,14 @@ import { z } from 'zod';
 import type { VoteDecision } from '../domain/vote.js';
 import type { Role } from '../ledger/keys.js';
 import { KeepsRefusalsOf, Public, Roles } from './caller.js';
+import { IDEMPOTENCY_KEY_FORM } from './idempotency-key.js';
+import { newsWebhooks } from './openapi-webhooks.js';
 import { problemBody, PROBLEM_MEDIA_TYPE, Problem, PROBLEMS, type ProblemCode } from './problem.js';
 import { problemSchema } from './problem.schema.js';
+import { jsonSchemaOf, takesNothing } from './zod-json-schema.js';
+
+type OperationObject = NonNullable<OpenAPIObject['paths'][string]['get']>;
+type HeaderObject = NonNullable<NonNullable<OpenAPIObject['components']>['headers']>[string];
 
 export interface OperationSpec {
   readonly summary: string;
@@ -51,6 +57,9 @@ type DocumentedHeader =
   | 'WWW-Authenticate'
   | 'RateLimit'
   | 'RateLimit-Policy'
+  | 'Allow'
+  | 'Access-Control-Allow-Origin'
+  | 'Content-Security-Policy'
   | 'Vary';
 
 /** Says all about a route at once, for the guard and for the document, so that they can't disagree. */
@@ -61,18 +70,20 @@ export function Operation(spec: OperationSpec): MethodDecorator {
     ApiHeader({
       name: 'X-Request-Id',
       required: false,
-      description: 'Yours, to find the request again.',
-      schema: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,64}$' },
+      description:
+        'Yours, to find the request again: up to 64 letters, digits, dots, hyphens and underscores. Another one is left aside.',
+      schema: { type: 'string' },
+      example: 'checkout-7f9c24e5',
     }),
     ...spec.success.map(({ status, schema, description, headers = [] }) =>
       ApiResponse({
         status,
         description,
         standardSchema: schema,
-        headers: documented(['X-Request-Id', ...(access === 'open' ? [] : RATE_LIMIT_HEADERS), ...headers]),
+        headers: documented([...onEvery(access), ...headers]),
       }),
     ),
-    ...problemResponses([...spec.problems, ...everywhere(access)]),
+    ...problemResponses([...spec.problems, ...everywhere(access)], onEvery(access)),
   ];
   if (access === 'open') decorators.push(Public());
   else decorators.push(ApiBearerAuth('key'));
@@ -84,7 +95,13 @@ export function Operation(spec: OperationSpec): MethodDecorator {
     decorators.push(ApiProduces('application/json', PAGE));
   }
   if (spec.rawBody) {
-    decorators.push(ApiBody({ description: 'As the provider sends it.', schema: {}, required: false }));
+    decorators.push(
+      ApiBody({
+        description: 'As the provider sends it, of whatever media type.',
+        schema: { example: {} },
+        required: false,
+      }),
+    );
   }
   return applyDecorators(...decorators);
 }
@@ -95,75 +112,116 @@ export function createDocument(app: NestFastifyApplication, providers: readonly 
     .setOpenAPIVersion('3.1.0')
     .setTitle('Estorno')
     .setVersion('1')
-    .setDescription('Durable refunds. Amounts are integers in minor units, times are RFC 3339 UTC.')
+    .setDescription(ABOUT)
     .addBearerAuth(
       {
         type: 'http',
         scheme: 'bearer',
-        description: 'A key made by `npm run key`, or a token of the identity provider.',
+        description:
+          'A key made by `npm run key`, or, where `JWT_ISSUER` is set, a signed JWT of that identity provider; its roles ' +
+          'come from a claim. Each operation names the roles that may call it.',
       },
       'key',
     )
     .build();
+  const optionalBodies = new Set<string>();
   const document = SwaggerModule.createDocument(app, about, {
     operationIdFactory: (_controller, method) => method,
-    standardSchemaConverter: (schema, { schemaType }) =>
-      schema instanceof z.ZodType ? jsonSchemaOf(schema, schemaType) : undefined,
+    standardSchemaConverter: (schema, { schemaType }) => {
+      if (!(schema instanceof z.ZodType)) return undefined;
+      const id = schema.meta()?.id;
+      if (id !== undefined && takesNothing(schema)) optionalBodies.add(`#/components/schemas/${id}`);
+      return jsonSchemaOf(schema, schemaType);
+    },
   });
-  describePages(document);
-  const components = { ...document.components?.schemas, ...jsonSchemaOf(problemSchema, 'output').components };
-  if (components['Provider']) components['Provider'] = { ...components['Provider'], enum: [...providers] };
-  return { ...document, components: { ...document.components, schemas: components } };
+  for (const operation of Object.values(document.paths).flatMap(({ get, post }) => [get, post])) {
+    if (operation) describePages(operation);
+    if (operation) admitNoBody(operation, optionalBodies);
+  }
+  const news = newsWebhooks();
+  const schemas = {
+    ...document.components?.schemas,
+    ...jsonSchemaOf(problemSchema, 'output').components,
+    ...news.schemas,
+  };
+  if (schemas['Provider']) schemas['Provider'] = { ...schemas['Provider'], enum: [...providers] };
+  const components = {
+    ...document.components,
+    schemas,
+    headers: HEADERS,
+    examples: PROBLEM_EXAMPLES,
+    responses: { MethodNotAllowed: problemResponse(['method_not_allowed'], ['X-Request-Id', 'Allow']) },
+  };
+  return { ...document, webhooks: news.webhooks, components };
 }
+
+const ABOUT = [
+  'Durable refunds. Amounts are integers in minor units, times are RFC 3339 UTC.',
+  'An error is `application/problem+json` (RFC 9457); its `code` is for programs, and each status lists its codes.',
+  'A method that a path does not have is answered as the response `MethodNotAllowed` says.',
+].join(' ');
 
 const PAGE = 'text/html';
 
 /** A page has no schema but that it is text. */
-function describePages({ paths }: OpenAPIObject): void {
-  for (const { get: operation } of Object.values(paths)) {
-    for (const response of Object.values(operation?.responses ?? {})) {
-      if (response && 'content' in response && response.content[PAGE]) {
-        response.content[PAGE] = { schema: { type: 'string' } };
-      }
+function describePages(operation: OperationObject): void {
+  for (const response of Object.values(operation.responses)) {
+    if (response && 'content' in response && response.content[PAGE]) {
+      response.content[PAGE] = {
+        schema: { type: 'string' },
+        example: '<!doctype html><html lang="en"><title>Refund rfd_nbnrw488hqkbrvpm1m9p338zze</title></html>',
+      };
     }
   }
+}
+
+/** Nest takes each body for one that must be there. */
+function admitNoBody({ requestBody }: OperationObject, optional: ReadonlySet<string>): void {
+  if (!requestBody || !('content' in requestBody)) return;
+  const schema = requestBody.content['application/json']?.schema;
+  if (schema && '$ref' in schema && optional.has(schema.$ref)) requestBody.required = false;
 }
 
 const IDEMPOTENCY_KEY = {
   name: 'Idempotency-Key',
   required: true,
   description: 'Yours, one a refund; scoped to the actor. Quoted and bare are the same key.',
-  schema: { type: 'string' as const, minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$' },
+  schema: { type: 'string' as const, pattern: IDEMPOTENCY_KEY_FORM },
   example: '7f9c24e5-order-1042',
 };
 
 const RATE_LIMIT_HEADERS: readonly DocumentedHeader[] = ['RateLimit-Policy', 'RateLimit'];
 
-const HEADERS: Readonly<Record<DocumentedHeader, { description: string; schema: { type: 'string' } }>> = {
-  Location: { description: 'The path of the resource.', schema: { type: 'string' } },
-  'Idempotent-Replayed': {
-    description: '`true` where an earlier request decided.',
-    schema: { type: 'string' },
-  },
-  'X-Request-Id': {
-    description: 'Names this request in the log and in the trail.',
-    schema: { type: 'string' },
-  },
-  'Retry-After': { description: 'Seconds.', schema: { type: 'string' } },
-  RateLimit: {
-    description: 'What is left of the limit, and the seconds until it is whole again.',
-    schema: { type: 'string' },
-  },
-  'RateLimit-Policy': {
-    description: 'The limit: `q` requests in `w` seconds.',
-    schema: { type: 'string' },
-  },
-  'WWW-Authenticate': { description: '`Bearer`.', schema: { type: 'string' } },
-  Vary: { description: '`Accept`.', schema: { type: 'string' } },
+const HEADERS: Readonly<Record<DocumentedHeader, HeaderObject>> = {
+  Location: header('The path of the resource.', '/v1/refunds/rfd_nbnrw488hqkbrvpm1m9p338zze'),
+  'Idempotent-Replayed': header('`true` where an earlier request decided.', 'true'),
+  'X-Request-Id': header('Names this request in the log and in the trail.', 'req_3f00e9fa0621af62028c3756'),
+  'Retry-After': header('Seconds.', '1'),
+  RateLimit: header(
+    'What is left (`r`) of the limit, and the seconds until it is whole again (`t`); there once a request was counted.',
+    '"actor";r=499;t=5',
+  ),
+  'RateLimit-Policy': header('The limit: `q` requests in `w` seconds.', '"actor";q=500;w=5'),
+  'WWW-Authenticate': header('`Bearer`.', 'Bearer'),
+  Allow: header('The methods of this path.', 'GET, HEAD, POST'),
+  'Access-Control-Allow-Origin': header(
+    "The caller's origin, where `CODEC_CORS_ORIGINS` names it.",
+    'http://127.0.0.1:8233',
+  ),
+  'Content-Security-Policy': header('What a browser may do with it.', "default-src 'none'"),
+  Vary: header('The request headers that the answer depends on.', 'Accept'),
 };
 
+function header(description: string, example: string): HeaderObject {
+  return { description, schema: { type: 'string' }, example };
+}
+
 function documented(names: readonly DocumentedHeader[]) {
-  return Object.fromEntries(names.map((name) => [name, HEADERS[name]]));
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+}
+
+function onEvery(access: 'open' | readonly Role[]): readonly DocumentedHeader[] {
+  return access === 'open' ? ['X-Request-Id'] : ['X-Request-Id', ...RATE_LIMIT_HEADERS];
 }
 
 function describe(spec: OperationSpec): string {
@@ -178,47 +236,48 @@ function everywhere(access: 'open' | readonly Role[]): ProblemCode[] {
   return ['unauthenticated', 'forbidden', 'rate_limited', 'engine_unavailable', ...always];
 }
 
-function problemResponses(codes: readonly ProblemCode[]): MethodDecorator[] {
+function problemResponses(
+  codes: readonly ProblemCode[],
+  headers: readonly DocumentedHeader[],
+): MethodDecorator[] {
   const statuses = new Set(codes.map((code) => PROBLEMS[code].status));
   return [...statuses].sort().map((status) => {
     const here = [...new Set(codes)].filter((code) => PROBLEMS[code].status === status);
-    return ApiResponse({
-      status,
-      description: here.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
-      headers: documented(problemHeaders(here)),
-      content: {
-        [PROBLEM_MEDIA_TYPE]: {
-          schema: {
-            allOf: [
-              { $ref: '#/components/schemas/Problem' },
-              { type: 'object', properties: { code: { type: 'string', enum: here } } },
-            ],
-          },
-          examples: Object.fromEntries(here.map((code) => [code, { summary: code, value: exampleOf(code) }])),
-        },
-      },
-    });
+    return ApiResponse({ status, ...problemResponse(here, headers) });
   });
 }
 
-function problemHeaders(codes: readonly ProblemCode[]): DocumentedHeader[] {
-  const headers = new Set(
-    codes.flatMap((code) => Object.keys(new Problem(code, '').headers) as DocumentedHeader[]),
-  );
-  if (codes.includes('rate_limited')) RATE_LIMIT_HEADERS.forEach((name) => headers.add(name));
-  return ['X-Request-Id', ...headers];
+function problemResponse(codes: readonly ProblemCode[], headers: readonly DocumentedHeader[]) {
+  const own = codes.flatMap((code) => Object.keys(new Problem(code, '').headers) as DocumentedHeader[]);
+  return {
+    description: codes.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
+    headers: documented([...new Set([...headers, ...own])]),
+    content: {
+      [PROBLEM_MEDIA_TYPE]: {
+        schema: {
+          allOf: [
+            { $ref: '#/components/schemas/Problem' },
+            {
+              type: 'object',
+              properties: { code: { type: 'string', enum: [...codes] } },
+              required: ['code'],
+            },
+          ],
+        },
+        examples: Object.fromEntries(
+          codes.map((code) => [code, { $ref: `#/components/examples/${code}` }] as const),
+        ),
+      },
+    },
+  };
 }
 
-function exampleOf(code: ProblemCode) {
-  return problemBody(new Problem(code, PROBLEMS[code].title), { path: '/v1/refunds', id: 'req_4f2a9c' });
-}
-
-/** Named schemas become components; the rest stays where it is. */
-function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output') {
-  const {
-    $schema: _,
-    $defs: components = {},
-    ...rest
-  } = z.toJSONSchema(schema, { io, target: 'draft-2020-12' });
-  return { schema: rest, components: components as Record<string, Record<string, unknown>> };
-}
+const PROBLEM_EXAMPLES = Object.fromEntries(
+  (Object.keys(PROBLEMS) as ProblemCode[]).map((code) => [
+    code,
+    {
+      summary: code,
+      value: problemBody(new Problem(code, PROBLEMS[code].title), { path: '/v1/refunds', id: 'req_4f2a9c' }),
+    },
+  ]),
+);

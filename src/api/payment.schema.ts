@@ -54,6 +54,26 @@ export const listPaymentsQuery = z.strictObject({
   ...paging,
 });
 
+export const paymentExample = {
+  id: 'pay_3ad655zj2crst2yxyt3z2rmwmy',
+  object: 'payment',
+  provider: 'pagou',
+  provider_payment_id: 'f3b1a9b0-1c7e-4f8e-9a64-0d3f1f6b2c11',
+  provider_payment_reference: null,
+  amount: 12990,
+  currency: 'BRL',
+  method: 'pix',
+  paid_at: '2026-03-02T14:00:00.000Z',
+  amount_refunded: 1050,
+  amount_reserved: 0,
+  amount_external: 0,
+  refundable_amount: 11940,
+  refund_deadline: '2026-06-01T03:00:00.000Z',
+  reference: 'order-1042',
+  metadata: { order: '1042' },
+  created_at: '2026-03-02T14:01:00.000Z',
+};
+
 export const paymentResource = z
   .object({
     id: z.string(),
@@ -74,6 +94,6 @@ export const paymentResource = z
     metadata: z.record(z.string(), z.string()),
     created_at: z.iso.datetime(),
   })
-  .meta({ id: 'Payment' });
+  .meta({ id: 'Payment', examples: [paymentExample] });
 
 export const paymentList = listOf('PaymentList', paymentResource);

@@ -87,6 +87,7 @@ export class PaymentsController {
     @Query({ schema: listPaymentsQuery }) query: z.output<typeof listPaymentsQuery>,
   ): Promise<z.output<typeof paymentList>> {
     const { provider = null, provider_payment_id: providerPaymentId } = query;
+    if (provider !== null) knownProvider(this.deps, provider);
     const asked = pageRequest(query);
     const page = await listPayments(
       this.deps.db,

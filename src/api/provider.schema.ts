@@ -23,6 +23,8 @@ const breaker = z
   })
   .meta({ id: 'Breaker' });
 
+const closedBreaker = { state: 'closed', failures: 0, since: null, next_probe_at: null, held_until: null };
+
 export const providerResource = z
   .object({
     object: z.literal('provider'),
@@ -42,6 +44,25 @@ export const providerResource = z
     currency: z.string().nullable().meta({ description: 'Of that sum.' }),
     waiting: z.array(z.object({ currency: z.string(), refunds: z.int(), amount: z.int() })),
   })
-  .meta({ id: 'ProviderState' });
+  .meta({
+    id: 'ProviderState',
+    examples: [
+      {
+        object: 'provider',
+        provider: 'pagou',
+        on: true,
+        breaker: 'closed',
+        breakers: { read: closedBreaker, submit: closedBreaker },
+        paused: true,
+        paused_at: '2026-03-02T14:05:00.000Z',
+        paused_by: 'otto',
+        paused_reason: 'Refunds show with another amount in the panel.',
+        waiting_refunds: 2,
+        waiting_amount: 2100,
+        currency: 'BRL',
+        waiting: [{ currency: 'BRL', refunds: 2, amount: 2100 }],
+      },
+    ],
+  });
 
 export const providerList = listOf('ProviderStateList', providerResource);

@@ -5,7 +5,7 @@ import { statesOfProviders } from '../ledger/provider-states.js';
 import { pauseProvider, resumeProvider } from '../ledger/provider-switches.js';
 import { CurrentCaller, type Caller } from './caller.js';
 import { API_DEPS, type ApiDeps } from './deps.js';
-import { noQuery } from './field.schema.js';
+import { noQuery, providerPath } from './field.schema.js';
 import { Operation } from './openapi.js';
 import { notFound, type ProblemCode } from './problem.js';
 import { toProviderResource } from './provider.resource.js';
@@ -44,7 +44,7 @@ export class ProvidersController {
     problems: SWITCH_PROBLEMS,
   })
   pauseProvider(
-    @Param('provider') provider: string,
+    @Param({ schema: providerPath }) { provider }: z.output<typeof providerPath>,
     @Body({ schema: switchBody }) body: z.output<typeof switchBody>,
     @Query({ schema: noQuery }) _query: unknown,
     @CurrentCaller() caller: Caller,
@@ -63,7 +63,7 @@ export class ProvidersController {
     problems: SWITCH_PROBLEMS,
   })
   resumeProvider(
-    @Param('provider') provider: string,
+    @Param({ schema: providerPath }) { provider }: z.output<typeof providerPath>,
     @Body({ schema: switchBody }) body: z.output<typeof switchBody>,
     @Query({ schema: noQuery }) _query: unknown,
     @CurrentCaller() caller: Caller,

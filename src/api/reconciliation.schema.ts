@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { DIFFERENCE_KINDS } from '../ledger/reconciliations.js';
 
 /** Nothing to say but "now". */
-export const reconciliationBody = z.strictObject({}).optional().meta({ id: 'ReconciliationRequest' });
+export const reconciliationBody = z
+  .strictObject({})
+  .optional()
+  .meta({ id: 'ReconciliationRequest', examples: [{}] });
 
 const difference = z
   .object({
@@ -41,4 +44,36 @@ export const reconciliationResource = z
     differences_total: z.int(),
     differences: z.array(difference).meta({ description: 'The first 500.' }),
   })
-  .meta({ id: 'Reconciliation' });
+  .meta({
+    id: 'Reconciliation',
+    examples: [
+      {
+        id: 'rec_79012bd3985f69382cb94a8e2d11c67d',
+        object: 'reconciliation',
+        origin: 'operator',
+        status: 'completed',
+        requested_by: 'otto',
+        started_at: '2026-03-02T14:05:00.000Z',
+        finished_at: '2026-03-02T14:05:09.000Z',
+        payments_read: 120,
+        payments_unreadable: 0,
+        webhooks_matched: 0,
+        adopted: 0,
+        reversed: 0,
+        landed_late: 0,
+        external_found: 1,
+        disappeared: 0,
+        other_amounts: 0,
+        overshoots: 0,
+        differences_total: 1,
+        differences: [
+          {
+            kind: 'external',
+            payment_id: 'pay_3ad655zj2crst2yxyt3z2rmwmy',
+            refund_id: null,
+            detail: '1050 more has moved there than is known here.',
+          },
+        ],
+      },
+    ],
+  });

@@ -92,6 +92,33 @@ export const listRefundsQuery = z.strictObject({
   ...paging,
 });
 
+/** Also where others show a refund. */
+export const refundExample = {
+  id: 'rfd_nbnrw488hqkbrvpm1m9p338zze',
+  object: 'refund',
+  payment_id: 'pay_3ad655zj2crst2yxyt3z2rmwmy',
+  provider: 'pagou',
+  provider_payment_id: 'f3b1a9b0-1c7e-4f8e-9a64-0d3f1f6b2c11',
+  provider_refund_id: null,
+  amount: 1050,
+  currency: 'BRL',
+  reason: 'requested_by_customer',
+  description: null,
+  reference: 'ticket-77',
+  metadata: { order: '1042' },
+  status: 'succeeded',
+  pending_reason: null,
+  failure_reason: null,
+  provider_error: null,
+  approval: null,
+  refund_deadline: '2026-06-01T03:00:00.000Z',
+  evidence: { source: 'poll', observed_at: '2026-03-02T14:05:03.000Z', provider_status: '6' },
+  workflow_id: 'refund/rfd_nbnrw488hqkbrvpm1m9p338zze',
+  version: 4,
+  created_at: '2026-03-02T14:05:00.000Z',
+  updated_at: '2026-03-02T14:05:03.120Z',
+};
+
 export const refundResource = z
   .object({
     id: z.string(),
@@ -124,7 +151,7 @@ export const refundResource = z
     created_at: z.iso.datetime(),
     updated_at: z.iso.datetime(),
   })
-  .meta({ id: 'Refund' });
+  .meta({ id: 'Refund', examples: [refundExample] });
 
 export const refundList = listOf('RefundList', refundResource);
 
@@ -149,4 +176,26 @@ export const previewResource = z
     ),
     approval: z.object({ required: z.int() }),
   })
-  .meta({ id: 'RefundPreview' });
+  .meta({
+    id: 'RefundPreview',
+    examples: [
+      {
+        object: 'refund_preview',
+        eligible: false,
+        amount: 20000,
+        currency: 'BRL',
+        refundable_amount: 11940,
+        refund_deadline: '2026-06-01T03:00:00.000Z',
+        provider_read: 'read',
+        rules: [
+          {
+            code: 'amount_exceeds_available',
+            passed: false,
+            detail: 'The amount exceeds what is refundable.',
+            numbers: { amount: 20000, refundable_amount: 11940 },
+          },
+        ],
+        approval: { required: 0 },
+      },
+    ],
+  });

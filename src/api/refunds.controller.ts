@@ -11,6 +11,7 @@ import { idPath, noQuery } from './field.schema.js';
 import { readIdempotencyKey } from './idempotency-key.js';
 import { listResource, pageRequest, pagingQuery } from './list.schema.js';
 import { Operation } from './openapi.js';
+import { knownProvider } from './payment-naming.js';
 import { notFound } from './problem.js';
 import { previewRefund } from './refund-preview.js';
 import { createRefresher } from './refund-refresh.js';
@@ -114,6 +115,7 @@ export class RefundsController {
   async listRefunds(
     @Query({ schema: listRefundsQuery }) query: z.output<typeof listRefundsQuery>,
   ): Promise<z.output<typeof refundList>> {
+    if (query.provider !== undefined) knownProvider(this.deps, query.provider);
     const asked = pageRequest(query);
     const filters = {
       status: query.status ?? null,

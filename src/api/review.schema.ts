@@ -113,4 +113,25 @@ export const reviewResource = z
       .array(z.object({ outcome: z.enum(REVIEW_OUTCOMES), allowed: z.boolean(), why: z.string().nullable() }))
       .meta({ description: 'As things stand now; a resolution reads and judges again.' }),
   })
-  .meta({ id: 'Review' });
+  .meta({
+    id: 'Review',
+    examples: [
+      {
+        object: 'review',
+        refund_id: 'rfd_nbnrw488hqkbrvpm1m9p338zze',
+        in_review: false,
+        reason: null,
+        since: null,
+        ends_by: null,
+        requested_by: 'rita',
+        amount: 1050,
+        currency: 'BRL',
+        attempts: [],
+        provider_shows: null,
+        provider_unread: 'The provider did not answer.',
+        to_do: [],
+        never_do: [],
+        outcomes: [{ outcome: 'failed', allowed: false, why: 'It is not in review.' }],
+      },
+    ],
+  });

@@ -11,12 +11,17 @@ export function createRouteTable(fastify: Pick<FastifyInstance, 'addHook'>): {
   return {
     allowedMethods: (path) => {
       const segments = path.split('/');
-      const methods = routes
-        .filter((route) => fits(route.segments, segments))
-        .flatMap((route) => route.methods);
-      return [...new Set(methods)].sort();
+      const fitting = routes.filter((route) => fits(route.segments, segments));
+      // A path that is spelled out is that one, though its last word would do as an id elsewhere.
+      const fewest = Math.min(...fitting.map(({ segments: pattern }) => parametersIn(pattern)));
+      const here = fitting.filter(({ segments: pattern }) => parametersIn(pattern) === fewest);
+      return [...new Set(here.flatMap((route) => route.methods))].sort();
     },
   };
+}
+
+function parametersIn(pattern: readonly string[]): number {
+  return pattern.filter((part) => part.startsWith(':')).length;
 }
 
 function fits(pattern: readonly string[], segments: readonly string[]): boolean {

@@ -12,6 +12,7 @@ import {
 import {
   createEndpoint,
   deleteEndpoint,
+  enableEndpoint,
   findEndpoint,
   listEndpoints,
   rotateSecret,
@@ -118,13 +119,14 @@ export class WebhookEndpointsController {
     summary: 'Send no more news to an endpoint, and forget what was sent',
     access: ['admin'],
     success: [{ status: 200, schema: deletedEndpoint, description: 'It is gone.' }],
-    problems: ['invalid_request', 'not_found'],
+    problems: ['invalid_request', 'not_found', 'payload_too_large', 'unsupported_media_type'],
   })
   async deleteWebhookEndpoint(
     @Param({ schema: idPath }) path: Path,
     @Query({ schema: noQuery }) _query: unknown,
   ): Promise<z.output<typeof deletedEndpoint>> {
-    if (!(await deleteEndpoint(this.deps.db, path.id))) throw notFound('webhook endpoint');
+    const { db, nowMs } = this.deps;
+    if (!(await deleteEndpoint(db, path.id, nowMs()))) throw notFound('webhook endpoint');
     return { id: path.id, object: 'webhook_endpoint', deleted: true };
   }
 
@@ -192,6 +194,28 @@ export class WebhookEndpointsController {
     return this.shown(path.id, await pingEndpoint(db, path.id, nowMs()));
   }
 
+  @Post(':id/enable')
+  @HttpCode(200)
+  @Operation({
+    summary: 'Send news to an endpoint again that was disabled',
+    access: ['admin'],
+    description:
+      'From the next transition on. What was canceled stays canceled, and can be sent again by hand. ' +
+      'One that is active stays as it is.',
+    success: [{ status: 200, schema: endpointResource, description: 'It is active.' }],
+    problems: ['invalid_request', 'not_found', 'payload_too_large', 'unsupported_media_type'],
+  })
+  async enableWebhookEndpoint(
+    @Param({ schema: idPath }) path: Path,
+    @Body({ schema: nothingBody }) _body: unknown,
+    @Query({ schema: noQuery }) _query: unknown,
+  ): Promise<z.output<typeof endpointResource>> {
+    const { db, nowMs } = this.deps;
+    const row = await enableEndpoint(db, path.id, nowMs());
+    if (!row) throw notFound('webhook endpoint');
+    return toEndpointResource(row);
+  }
+
   @Post(':id/rotate')
   @HttpCode(200)
   @Operation({
@@ -225,10 +249,7 @@ export class WebhookEndpointsController {
 
   private async shown(endpointId: string, ordered: Ordered | null): Promise<DeliveryResource> {
     if (ordered?.kind === 'disabled') {
-      throw new Problem(
-        'endpoint_disabled',
-        'Nothing is sent to it any more: delete it, and create another one.',
-      );
+      throw new Problem('endpoint_disabled', 'Nothing is sent to it any more: enable it, or delete it.');
     }
     const row = ordered && (await findDelivery(this.deps.db, endpointId, ordered.deliveryId));
     if (!row) throw notFound('webhook endpoint or delivery');

@@ -1,3 +1,3 @@
 import { z } from 'zod';
 
-export const webhookAnswer = z.object({}).meta({ id: 'WebhookAnswer' });
+export const webhookAnswer = z.object({}).meta({ id: 'WebhookAnswer', examples: [{}] });
