@@ -121,7 +121,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'believe every refusal',
-      fromSeed: 51,
+      fromSeed: 1_020,
       rules: { decide: SAGA_BUGS.believesEveryRefusal, mayRelease: () => true },
       caughtBy: 'nothing is given back while an attempt is open or has landed',
     },
@@ -219,7 +219,7 @@ export function plantedBugs(): readonly PlantedBug[] {
     },
     {
       name: 'fail what people are asked about',
-      fromSeed: 4,
+      fromSeed: 9_280,
       rules: { decide: SAGA_BUGS.goesAheadWithoutVotes, isProcessToFail: () => true },
       caughtBy: 'what was never sent waits for people or time',
     },

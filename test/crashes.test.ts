@@ -1,8 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { Connection } from '@temporalio/client';
 import pg from 'pg';
+import { Webhook } from 'standardwebhooks';
 import { readBooks, readTrail } from '../lab/books.js';
 import { clientOf, type Answer } from '../lab/client.js';
 import { comparePayment } from '../lab/comparison.js';
@@ -12,10 +18,22 @@ import { startSite, type Site } from '../lab/site.js';
 import { checkTrails } from '../lab/trail.js';
 import type { SimulatedProvider } from '../simulators/book.js';
 import type { Fault } from '../simulators/faults.js';
+import { openDatabase } from '../src/ledger/database.js';
+import { findDelivery, pingEndpoint } from '../src/ledger/deliveries.js';
+import { createEndpoint } from '../src/ledger/webhook-endpoints.js';
+import { seal } from '../src/signing/seal.js';
+import { deliveryWorkflowId } from '../workflows/delivery-messages.js';
 import { compileService, type CompiledService } from './setup/compiled-service.js';
+import { payloadsOf } from './setup/readable-payloads.js';
 
+const PAYLOAD_KEY = { id: 'k1', secret: randomBytes(32) };
 /** Long enough to strike while a call is under way; "not there" is proven after 2 + 2 + 0.9 s. */
-const SETTINGS = { PROVIDER_TIMEOUT_MS: '2000' };
+const SETTINGS = {
+  PROVIDER_TIMEOUT_MS: '2000',
+  PAYLOAD_KEYS: `${PAYLOAD_KEY.id}:${PAYLOAD_KEY.secret.toString('base64')}`,
+  WEBHOOK_ALLOW_PRIVATE: 'true',
+};
+const WEBHOOK_SECRET = `whsec_${randomBytes(32).toString('base64')}`;
 const WRITTEN_OFF_AFTER_MS = 4_900;
 const ALL = ['picpay', 'efi', 'braspag', 'fourgeeks', 'pagou'] as const;
 const WITHIN_MS = 40_000;
@@ -125,6 +143,58 @@ describe('a process that is killed or frozen at the worst moment', () => {
       expect(await attempts(refund.id)).toMatchObject([{ conclusion: 'landed' }]);
     }
   }, 60_000);
+
+  it('a worker, between an outbound webhook and its record: it comes again, under the same id', async () => {
+    const received: { headers: Record<string, string>; text: string }[] = [];
+    const killed: Promise<void>[] = [];
+    const receiver = createServer((request, response) => {
+      void text(request).then((body) => {
+        received.push({ headers: request.headers as Record<string, string>, text: body });
+        if (received.length > 1) return response.end();
+        // It has all of the first one, and whoever sent it is gone before it can hear so.
+        return killed.push(site.kill('worker-1'), site.kill('worker-2'));
+      });
+    });
+    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+    const db = openDatabase(site.databaseUrl, { poolMax: 2 });
+    const temporal = await Connection.connect({ address: site.temporalAddress });
+    try {
+      const endpoint = {
+        ...{ id: 'whe_1', url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/in` },
+        ...{ types: null, sealedSecret: seal(WEBHOOK_SECRET, { keys: [PAYLOAD_KEY] }) },
+        ...{ actor: 'olga', nowMs: Date.now() },
+      };
+      await createEndpoint(db, endpoint);
+      const pinged = await pingEndpoint(db, endpoint.id, Date.now());
+      if (pinged?.kind !== 'ordered') throw new Error('not pinged');
+      const shown = () => findDelivery(db, endpoint.id, pinged.deliveryId);
+      await until(() => Promise.resolve(killed.length === 2));
+      await Promise.all(killed);
+      expect(await shown()).toMatchObject({ status: 'pending', attempts: 0 });
+      await Promise.all([site.start('worker-1'), site.start('worker-2')]);
+      await until(async () => (await shown())?.status === 'delivered');
+
+      expect(received).toHaveLength(2);
+      const [first, second] = received;
+      const subject = first?.headers['webhook-id'] ?? '';
+      expect(second?.headers['webhook-id']).toBe(subject);
+      expect(second?.text).toBe(first?.text);
+      expect(new Webhook(WEBHOOK_SECRET).verify(second?.text ?? '', second?.headers ?? {})).toMatchObject({
+        type: 'webhook.ping',
+        data: { id: endpoint.id },
+      });
+      // Sealed by the real worker's own client and workers: what nobody sealed would not have been delivered.
+      const line = deliveryWorkflowId({ endpointId: endpoint.id, subject });
+      const { sealed, readable } = await payloadsOf(temporal, line);
+      expect(sealed).toBeGreaterThan(3);
+      expect(readable).toEqual([]);
+    } finally {
+      await temporal.close();
+      await db.destroy();
+      receiver.closeAllConnections();
+      receiver.close();
+    }
+  }, 90_000);
 
   it('and the books of both sides agree after all of it', async () => {
     const stories = await readBooks(site.databaseUrl, control);

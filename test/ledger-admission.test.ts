@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { sql } from 'kysely';
 import { refuseUnread } from '../src/ledger/admission.js';
-import { assertBooks } from './setup/books.js';
+import { forgetWithBooks } from './setup/books.js';
 import {
   CAPABILITIES,
   accepted,
@@ -16,13 +16,11 @@ import {
 import { compensateRefund, settleRefund } from '../src/ledger/settlement.js';
 
 let ledger: LedgerScene;
-beforeEach(async () => {
+beforeAll(async () => {
   ledger = await openLedger();
 });
-afterEach(async () => {
-  await assertBooks(ledger.db);
-  await ledger.close();
-});
+afterEach(() => forgetWithBooks(ledger));
+afterAll(() => ledger.close());
 
 describe('admission under load', () => {
   it('accepts of 60 at once exactly as many as fit, and tells the others amount_exceeds_available', async () => {

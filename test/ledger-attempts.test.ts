@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { attemptsOf, noteRepeat } from '../src/ledger/attempts.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import { recordAnswer, recordNotNow, standingResult } from '../src/ledger/answers.js';
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
-import { assertBooks } from './setup/books.js';
+import { forgetWithBooks } from './setup/books.js';
 import {
   accepted,
   CAPABILITIES,
@@ -19,13 +19,11 @@ import {
 } from './setup/ledger-scene.js';
 
 let ledger: LedgerScene;
-beforeEach(async () => {
+beforeAll(async () => {
   ledger = await openLedger();
 });
-afterEach(async () => {
-  await assertBooks(ledger.db);
-  await ledger.close();
-});
+afterEach(() => forgetWithBooks(ledger));
+afterAll(() => ledger.close());
 
 const LATER_MS = START_MS + 600_000;
 

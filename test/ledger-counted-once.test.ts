@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { submit } from '../activities/submit.activity.js';
 import type { ActivityDeps } from '../activities/deps.js';
 import type { ProviderRefund, RefundProvider } from '../src/domain/provider.js';
@@ -8,7 +8,7 @@ import { takeLane } from '../src/ledger/lanes.js';
 import { pauseProvider } from '../src/ledger/provider-switches.js';
 import { resolveRefund, type ResolutionAsk, type Resolving } from '../src/ledger/resolution.js';
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
-import { assertBooks } from './setup/books.js';
+import { forgetWithBooks } from './setup/books.js';
 import {
   accepted,
   CAPABILITIES,
@@ -29,13 +29,11 @@ const OURS = shownRefund(1_000);
 const ONE_REFUND = { refunded_minor: 1_000, reserved_minor: 0, external_minor: 0 };
 
 let ledger: LedgerScene;
-beforeEach(async () => {
+beforeAll(async () => {
   ledger = await openLedger();
 });
-afterEach(async () => {
-  await assertBooks(ledger.db);
-  await ledger.close();
-});
+afterEach(() => forgetWithBooks(ledger));
+afterAll(() => ledger.close());
 
 describe('one entry of a written-off attempt counts once', () => {
   it('reconciled while its refund waits for a resend, then looked at', async () => {

@@ -1,7 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { takeLane } from '../src/ledger/lanes.js';
 import { settleRefund } from '../src/ledger/settlement.js';
-import { assertBooks } from './setup/books.js';
+import { forgetWithBooks } from './setup/books.js';
 import {
   accepted,
   declined,
@@ -20,13 +20,11 @@ import {
 const QUIET_ENDS_MS = START_MS + 2_000 + TIMEOUT_MS + QUIET_MS;
 
 let ledger: LedgerScene;
-beforeEach(async () => {
+beforeAll(async () => {
   ledger = await openLedger();
 });
-afterEach(async () => {
-  await assertBooks(ledger.db);
-  await ledger.close();
-});
+afterEach(() => forgetWithBooks(ledger));
+afterAll(() => ledger.close());
 
 describe('what the provider lists late', () => {
   it('keeps a refusal that may be ours open until absence is proven', async () => {

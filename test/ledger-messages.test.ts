@@ -54,26 +54,24 @@ const windowEnds = (refundId: string, submitBefore: Date | null) =>
 describe('a message that comes again', () => {
   type Say = (refundId: string, again: { nonce: string }) => Promise<object>;
   type Change = (refundId: string) => Promise<unknown>;
-  it.each<[string, () => Promise<string>, Say, Change, undo?: Change]>([
+  const nothing: Change = () => Promise.resolve();
+  it.each<[string, () => Promise<string>, Say, Change, undo: Change]>([
     [
       'an approval, once it is rejected',
       waiting,
       (refundId, again) => people.vote(refundId, 'bruno', again),
       (refundId) => people.reject(refundId, 'carla'),
+      nothing,
     ],
-    [
-      'a rejection',
-      waiting,
-      (refundId, again) => people.reject(refundId, 'bruno', again),
-      () => Promise.resolve(),
-    ],
+    ['a rejection', waiting, (refundId, again) => people.reject(refundId, 'bruno', again), nothing, nothing],
     [
       'a refused vote, once it would be too late',
       waiting,
       (refundId, again) => people.vote(refundId, 'bruno', { ...again, contentHash: 'another' }),
       (refundId) => people.cancel(refundId),
+      nothing,
     ],
-    ['a cancel', waiting, (refundId, again) => people.cancel(refundId, again), () => Promise.resolve()],
+    ['a cancel', waiting, (refundId, again) => people.cancel(refundId, again), nothing, nothing],
     [
       'a refused cancel, once nothing is on its way any more',
       async () => {
@@ -83,12 +81,14 @@ describe('a message that comes again', () => {
       },
       (refundId, again) => people.cancel(refundId, again),
       (refundId) => ledger.proveAbsent(refundId),
+      nothing,
     ],
     [
       'an extension, once there was another',
       waiting,
       (refundId, again) => people.extend(refundId, END_MS + 1, { ...again, contentHash: 'content-hash' }),
       (refundId) => people.extend(refundId, END_MS + 2),
+      nothing,
     ],
     [
       'a refused extension, which names what is later by now',
@@ -106,6 +106,7 @@ describe('a message that comes again', () => {
       },
       (refundId, again) => people.resolve(refundId, 'failed', { ...again, refundVersion: 4 }),
       (refundId) => moveToReview(ledger.db, refundId, 'never confirmed', SOON_MS),
+      nothing,
     ],
   ])('changes nothing, and is told what came of it then: %s', async (_case, begin, say, meanwhile, undo) => {
     const refundId = await begin();
@@ -117,7 +118,7 @@ describe('a message that comes again', () => {
     expect(verdictOf(second)).toEqual(verdictOf(first));
     expect(await traceOf(ledger, refundId)).toEqual(before);
     expect(before.messages).toBeGreaterThan(0);
-    await undo?.(refundId);
+    await undo(refundId);
   });
 
   it('is told of the refund as it stands by now', async () => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ProviderRefund } from '../src/domain/provider.js';
 import type { ReviewOutcome } from '../src/domain/review.js';
 import { takeLane } from '../src/ledger/lanes.js';
@@ -12,7 +12,7 @@ import {
 import { lockRefund, transition } from '../src/ledger/refunds.js';
 import { isPaused } from '../src/ledger/provider-switches.js';
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
-import { assertBooks } from './setup/books.js';
+import { forgetWithBooks } from './setup/books.js';
 import {
   accepted,
   declined,
@@ -28,13 +28,11 @@ import {
 } from './setup/ledger-scene.js';
 
 let ledger: LedgerScene;
-beforeEach(async () => {
+beforeAll(async () => {
   ledger = await openLedger();
 });
-afterEach(async () => {
-  await assertBooks(ledger.db);
-  await ledger.close();
-});
+afterEach(() => forgetWithBooks(ledger));
+afterAll(() => ledger.close());
 
 const LATER_MS = START_MS + 3_600_000;
 const OFF: ResolutionAsk['seen'] = {

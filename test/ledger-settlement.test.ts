@@ -1,11 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { sql } from 'kysely';
 import { FAILURE_REASONS, type FailureReason } from '../src/domain/refund.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import type { EventRow } from '../src/ledger/refund-reads.js';
 import { transition } from '../src/ledger/refunds.js';
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
-import { assertBooks, verifyChain } from './setup/books.js';
+import { forgetWithBooks, verifyChain } from './setup/books.js';
 import {
   accepted,
   declined,
@@ -18,13 +18,11 @@ import {
 } from './setup/ledger-scene.js';
 
 let ledger: LedgerScene;
-beforeEach(async () => {
+beforeAll(async () => {
   ledger = await openLedger();
 });
-afterEach(async () => {
-  await assertBooks(ledger.db);
-  await ledger.close();
-});
+afterEach(() => forgetWithBooks(ledger));
+afterAll(() => ledger.close());
 
 const MINUTE_MS = 60_000;
 const settle = (refundId: string) => settleRefund(ledger.db, refundId, START_MS);

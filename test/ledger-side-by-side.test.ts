@@ -1,8 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { noteRepeat } from '../src/ledger/attempts.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import { compensateRefund, settleRefund } from '../src/ledger/settlement.js';
-import { assertBooks } from './setup/books.js';
+import { forgetWithBooks } from './setup/books.js';
 import {
   accepted,
   CAPABILITIES,
@@ -21,13 +21,11 @@ import {
 /** Two equal refunds of one payment, under way at once or one after the other, at providers whose answers name no id. */
 describe('equal refunds side by side', () => {
   let ledger: LedgerScene;
-  beforeEach(async () => {
+  beforeAll(async () => {
     ledger = await openLedger();
   });
-  afterEach(async () => {
-    await assertBooks(ledger.db);
-    await ledger.close();
-  });
+  afterEach(() => forgetWithBooks(ledger));
+  afterAll(() => ledger.close());
 
   const FIRST = shownRefund(1_000, 'succeeded', 'E1');
   const SECOND = shownRefund(1_000, 'succeeded', 'E2');

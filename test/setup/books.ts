@@ -17,6 +17,18 @@ export async function closeWithBooks(ledger: {
   }
 }
 
+/** The same after each case of a suite whose cases each have a ledger for themselves. */
+export async function forgetWithBooks(ledger: {
+  readonly db: Database;
+  readonly forget: () => Promise<void>;
+}): Promise<void> {
+  try {
+    await assertBooks(ledger.db);
+  } finally {
+    await ledger.forget();
+  }
+}
+
 /** Whatever happened before: no money appears, vanishes or moves twice, and the trail tells how it came. */
 export async function assertBooks(db: Database): Promise<void> {
   expect((await verifyLedger(db)).breaks).toEqual([]);

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { NextRound } from '../../src/ledger/resolution.js';
 import { decideEligibility, type EligibilityRequest } from '../../src/domain/eligibility.js';
 import type {
@@ -94,6 +95,8 @@ export interface LedgerScene {
   attempts(refundId: string): Promise<AttemptRow[]>;
   eventTypes(of: { refundId: string } | { paymentId: string }): Promise<string[]>;
   laneHolder(paymentId: string): Promise<string | null>;
+  /** As if it were new, and sooner than a new one would be there. */
+  forget(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -258,6 +261,7 @@ export async function openLedger(options: Parameters<typeof openDatabase>[1] = {
         .executeTakeFirst();
       return lane?.holder_refund_id ?? null;
     },
+    forget: () => forgetAll(db),
     close: async () => {
       await db.destroy();
       await database.drop();
@@ -325,3 +329,15 @@ export const NO_NEXT_ROUND: NextRound = {
     throw new Error('no round was to be opened');
   },
 };
+
+/** Around the guards of the trail, which a superuser may switch off for one transaction. */
+async function forgetAll(db: Database): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await sql`SET LOCAL session_replication_role = replica`.execute(trx);
+    const { rows } = await sql<{ name: string }>`
+      SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migrations'`.execute(
+      trx,
+    );
+    for (const { name } of rows) await sql`DELETE FROM ${sql.table(name)}`.execute(trx);
+  });
+}
