@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { watchForEnding } from '../src/embedded/ending.js';
-import { runLab } from './lab.js';
+import { runLab, type LabReport } from './lab.js';
 import { startSite } from './site.js';
 import { summarise } from './summary.js';
 
@@ -29,12 +29,19 @@ async function main(): Promise<number> {
     const { seed, refunds, killEveryMs } = options;
     const command = `npm run lab -- --seed ${seed} --refunds ${refunds} --kill-every-ms ${killEveryMs}`;
     for (const line of ['', ...summarise(report, command)]) print(line);
-    return report.discrepancies.length === 0 && report.recoveryMs !== null ? 0 : 1;
+    if (!wasStorm(report, options))
+      print('It was no storm: nothing was killed, or no call to a provider failed');
+    const isWhole = report.discrepancies.length === 0 && report.recoveryMs !== null;
+    return isWhole && wasStorm(report, options) ? 0 : 1;
   } finally {
     await starting.then((site) => site.close()).catch(() => undefined);
     if (options.keep) print(`Kept: ${dataDir}`);
     else await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
+}
+
+function wasStorm({ storm }: LabReport, { killEveryMs }: { killEveryMs: number }): boolean {
+  return storm.faults.size > 0 && (storm.disturbances.size > 0 || killEveryMs === 0);
 }
 
 function readOptions() {

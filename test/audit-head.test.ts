@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +12,8 @@ import type { Database, LedgerTransaction } from '../src/ledger/database.js';
 import { compileService } from './setup/compiled-service.js';
 import {
   changeAmount,
-  closeOpened,
+  closeAllTold,
+  forgetAllTold,
   FIRST,
   firstBreak,
   noteSomething,
@@ -26,7 +27,8 @@ import {
   withKeys,
 } from './setup/tampered-ledger.js';
 
-afterEach(closeOpened);
+afterEach(forgetAllTold);
+afterAll(closeAllTold);
 
 async function removeRefund(trx: LedgerTransaction, refundId: string): Promise<void> {
   await removeEvents(trx, refundId, 1);

@@ -15,7 +15,8 @@ import { buildParts, refuseWithoutAuditKeys } from '../src/wiring.js';
 import { done, openLedger, START_MS, type LedgerScene } from './setup/ledger-scene.js';
 import {
   changeAmount,
-  closeOpened,
+  closeAllTold,
+  forgetAllTold,
   FIRST,
   firstBreak,
   noteSomething,
@@ -29,7 +30,8 @@ import {
   withKeys,
 } from './setup/tampered-ledger.js';
 
-afterEach(closeOpened);
+afterEach(forgetAllTold);
+afterAll(closeAllTold);
 
 describe('a ledger that nobody touched', () => {
   it('is whole, and every event is covered', async () => {

@@ -199,8 +199,18 @@ describe('a process that is killed or frozen at the worst moment', () => {
   it('and the books of both sides agree after all of it', async () => {
     const stories = await readBooks(site.databaseUrl, control);
     expect(stories.flatMap((story) => comparePayment(story))).toEqual([]);
-    expect(checkTrails(await readTrail(site.databaseUrl))).toEqual([]);
     expect(site.deaths).toEqual([]);
+  });
+
+  it('and the lab finds the first altered, lost or added event of their trails', async () => {
+    const trail = await readTrail(site.databaseUrl);
+    expect(checkTrails(trail)).toEqual([]);
+    const first = trail.find(({ refund_id, sequence }) => refund_id !== null && sequence === 1)!;
+    const rest = trail.filter((event) => event !== first);
+    const broken = [{ kind: 'broken_trail', subject: first.refund_id, detail: expect.any(String) }];
+    expect(checkTrails([{ ...first, data: { altered: true } }, ...rest])).toEqual(broken);
+    expect(checkTrails(rest)).toEqual(broken);
+    expect(checkTrails([...trail, first])).toEqual(broken);
   });
 
   it('and no log holds a secret, or what somebody typed', async () => {

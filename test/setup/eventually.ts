@@ -1,5 +1,5 @@
-const FIRST_PAUSE_MS = 20;
-const PAUSE_MS_MAX = 160;
+const FIRST_PAUSE_MS = 40;
+const PAUSE_MS_MAX = 250;
 
 /**
  * Reads until it holds: soon at first, then ever more rarely, since reading takes the processor from what is waited for.

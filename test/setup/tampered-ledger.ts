@@ -14,9 +14,19 @@ export const FIRST = { id: 'first', secret: Buffer.alloc(32, 1) };
 export const SECOND = { id: 'second.2', secret: Buffer.alloc(32, 2) };
 
 export const opened: { close(): Promise<void> }[] = [];
+/** By the keys that they are written with. */
+const scenes = new Map<string, LedgerScene>();
+
 /** After each test. */
-export async function closeOpened(): Promise<void> {
+export async function forgetAllTold(): Promise<void> {
   await Promise.all(opened.splice(0).map((one) => one.close()));
+  await Promise.all([...scenes.values()].map((scene) => scene.forget()));
+}
+
+/** After all tests. */
+export async function closeAllTold(): Promise<void> {
+  await Promise.all([...scenes.values()].map((scene) => scene.close()));
+  scenes.clear();
 }
 
 export interface Story {
@@ -28,8 +38,9 @@ export interface Story {
 }
 
 export async function tell(keys: readonly (typeof FIRST)[] | null = [FIRST]): Promise<Story> {
-  const scene = await openLedger({ auditMacs: keys && createAuditMacs({ keys }) });
-  opened.push(scene);
+  const name = keys?.map(({ id }) => id).join() ?? 'none';
+  const scene = scenes.get(name) ?? (await openLedger({ auditMacs: keys && createAuditMacs({ keys }) }));
+  scenes.set(name, scene);
   return { scene, ...(await refundsOf(scene)) };
 }
 
