@@ -29,8 +29,9 @@ async function main(): Promise<number> {
     const { seed, refunds, killEveryMs } = options;
     const command = `npm run lab -- --seed ${seed} --refunds ${refunds} --kill-every-ms ${killEveryMs}`;
     for (const line of ['', ...summarise(report, command)]) print(line);
-    if (!wasStorm(report, options))
+    if (!wasStorm(report, options)) {
       print('It was no storm: nothing was killed, or no call to a provider failed');
+    }
     const isWhole = report.discrepancies.length === 0 && report.recoveryMs !== null;
     return isWhole && wasStorm(report, options) ? 0 : 1;
   } finally {

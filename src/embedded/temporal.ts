@@ -10,6 +10,8 @@ import { findTemporalBinary } from './temporal-binary.js';
 
 export interface TemporalOptions {
   readonly dataDir: string;
+  /** True unless given: its histories outlive it. */
+  readonly durable?: boolean;
   /** Name to type, as `workflows/messages.ts` has them. */
   readonly searchAttributes: Readonly<Record<string, 'KEYWORD' | 'INT' | 'DATETIME'>>;
   readonly log: (line: string) => void;
@@ -75,7 +77,7 @@ async function startAt(
       ...(options.uiCodecEndpoint == null || place.uiUrl === null
         ? []
         : ['--ui-codec-endpoint', options.uiCodecEndpoint]),
-      ...['--db-filename', join(dataDir, 'temporal', 'temporal.db')],
+      ...(options.durable === false ? [] : ['--db-filename', join(dataDir, 'temporal', 'temporal.db')]),
       ...pairs('--sqlite-pragma', { journal_mode: 'WAL', synchronous: 'normal' }),
       ...pairs('--dynamic-config-value', { ...FAST_ENOUGH_FOR_ONE_SHARD, ...options.dynamicConfig }),
       ...pairs('--search-attribute', cliTypes(options.searchAttributes)),

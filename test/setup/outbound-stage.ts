@@ -64,6 +64,7 @@ export async function openOutboundStage(db: Database): Promise<OutboundStage> {
   const dataDir = await mkdtemp(join(tmpdir(), 'estorno-outbound-'));
   const temporal = await startTemporal({
     dataDir,
+    durable: false,
     searchAttributes: SEARCH_ATTRIBUTES,
     log: () => undefined,
     port: 0,

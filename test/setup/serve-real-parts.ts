@@ -22,6 +22,7 @@ async function serve(): Promise<void> {
     startPostgres({ dataDir, durable: false, log }),
     startTemporal({
       dataDir,
+      durable: false,
       searchAttributes: SEARCH_ATTRIBUTES,
       log,
       port: 0,

@@ -176,6 +176,7 @@ function startTestTemporal(
 ): Promise<RunningTemporal> {
   return startTemporal({
     dataDir,
+    durable: false,
     searchAttributes: SEARCH_ATTRIBUTES,
     log: () => undefined,
     port,
@@ -248,7 +249,6 @@ async function assemble(running: Running): Promise<Service> {
     },
     replaceTemporal: async () => {
       await running.temporal.stop();
-      await rm(join(running.dataDir, 'temporal'), { recursive: true });
       running.temporal = await startTestTemporal(
         running.dataDir,
         Number(new URL(`http://${running.temporal.address}`).port),

@@ -58,6 +58,7 @@ export async function openWorkflowStage(): Promise<WorkflowStage> {
   const dataDir = await mkdtemp(join(tmpdir(), 'estorno-workflow-'));
   const temporal = await startTemporal({
     dataDir,
+    durable: false,
     searchAttributes: SEARCH_ATTRIBUTES,
     log: () => undefined,
     port: 0,
