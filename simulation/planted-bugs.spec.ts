@@ -4,7 +4,7 @@ import { REAL_RULES } from './rules.js';
 import { play } from './schedule.js';
 
 const SCHEDULES = 10_000;
-const REFUSED_SCHEDULES = 400;
+const REFUSED_SCHEDULES = 200;
 /** What the ledger alone answers for, whatever the saga proposes. */
 const PACE = /without a pause|reaches its end|comes to rest|in silence|open past its end/;
 

@@ -87,7 +87,7 @@ it('moves each refund’s money at most once and keeps the books right, whatever
       await assertBooks(ledger.db);
       await assertMoney(world);
     }),
-    { numRuns: 3, endOnFailure: true },
+    { numRuns: 2, endOnFailure: true },
   );
 }, 150_000);
 
