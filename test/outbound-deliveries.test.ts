@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { pingEndpoint, resendDelivery, type DeliveryStatus } from '../src/ledger/deliveries.js';
 import { settleRefund } from '../src/ledger/settlement.js';
 import { deleteEndpoint, findEndpoint, rotateSecret } from '../src/ledger/webhook-endpoints.js';
@@ -17,6 +18,7 @@ let scene: LedgerScene;
 let stage: OutboundStage;
 
 beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
   scene = await openLedger();
   stage = await openOutboundStage(scene.db);
 }, 60_000);

@@ -8,12 +8,12 @@ import { workflowBundlePath } from './setup/real-parts.js';
 const HISTORIES = join(import.meta.dirname, 'histories');
 const RECORDED = readdirSync(HISTORIES).map((file) => file.replace(/\.json$/, ''));
 
-describe('a refund that began under older code', () => {
+describe('what began under older code', () => {
   beforeAll(() => {
     Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
   });
 
-  it('is represented by each way that a refund can go', () => {
+  it('is represented by each way that a refund can go, and its news', () => {
     expect(RECORDED).toEqual(
       expect.arrayContaining([
         'approved',
@@ -31,6 +31,8 @@ describe('a refund that began under older code', () => {
         'lost-answer-adopted',
         'lost-answer-repeated-under-its-key',
         'lost-call-sent-again',
+        'news-delivered',
+        'news-resent',
         'provider-down-for-a-while',
         'queued-behind-another',
         'recheck-failed',

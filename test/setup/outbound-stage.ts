@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import type { DeliveryDeps } from '../../activities/deliver.activity.js';
 import { nextDelivery } from '../../activities/deliver.activity.js';
 import { createDeliveryActivities } from '../../activities/index.js';
@@ -60,7 +60,6 @@ export function newSecret(byte: number): string {
 }
 
 export async function openOutboundStage(db: Database): Promise<OutboundStage> {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
   const dataDir = await mkdtemp(join(tmpdir(), 'estorno-outbound-'));
   const temporal = await startTemporal({
     dataDir,

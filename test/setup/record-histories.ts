@@ -8,6 +8,7 @@ import type { Fault } from '../../simulators/faults.js';
 import { refundIdOfKey } from '../../src/signing/refund-id.js';
 import { refundWorkflowId } from '../../workflows/messages.js';
 import { APPROVAL_RECORDINGS, type Recording } from './approval-recordings.js';
+import { DELIVERY_RECORDINGS, type History } from './delivery-recordings.js';
 import startRealParts from './global-setup.js';
 import stopRealParts from './global-teardown.js';
 import { registerPayment, startService, type Service } from './service.js';
@@ -57,18 +58,17 @@ const RECORDINGS: Readonly<Record<string, Recording>> = {
 };
 
 async function record(asked: readonly string[]): Promise<void> {
-  const names =
-    asked.length > 0 ? asked : Object.keys(RECORDINGS).filter((name) => !existsSync(fileOf(name)));
-  const wrong = names.filter((name) => !Object.hasOwn(RECORDINGS, name) || existsSync(fileOf(name)));
+  const known = [...Object.keys(RECORDINGS), ...Object.keys(DELIVERY_RECORDINGS)];
+  const names = asked.length > 0 ? asked : known.filter((name) => !existsSync(fileOf(name)));
+  const wrong = names.filter((name) => !known.includes(name) || existsSync(fileOf(name)));
   if (wrong.length > 0) throw new Error(`unknown, or recorded already: ${wrong.join(', ')}`);
   await startRealParts({ rootDir: ROOT });
   // Plain: a history must stay readable for longer than a key.
   const service = await startService({ PAYLOAD_KEYS: '' });
   try {
     for (const name of names) {
-      const json = await historyOf(service, await RECORDINGS[name]!(service, name));
-      await writeFile(fileOf(name), json, { flag: 'wx' });
-      console.log(`${name}: ${json.match(/"eventId"/g)?.length} events`);
+      const ofDelivery = DELIVERY_RECORDINGS[name];
+      await keep(name, ofDelivery ? await ofDelivery() : await historyOf(service, name));
     }
   } finally {
     await service.close();
@@ -76,15 +76,22 @@ async function record(asked: readonly string[]): Promise<void> {
   }
 }
 
+async function keep(name: string, history: History): Promise<void> {
+  const json = withoutOrigin(historyToJSON(history));
+  await writeFile(fileOf(name), json, { flag: 'wx' });
+  console.log(`${name}: ${json.match(/"eventId"/g)?.length} events`);
+}
+
 function fileOf(name: string): string {
   return join(HISTORIES, `${name}.json`);
 }
 
 /** Of its newest run, once that has ended. */
-async function historyOf({ client }: Service, refundId: string): Promise<string> {
-  const handle = client.workflow.getHandle(refundWorkflowId(refundId));
+async function historyOf(service: Service, name: string): Promise<History> {
+  const refundId = await RECORDINGS[name]!(service, name);
+  const handle = service.client.workflow.getHandle(refundWorkflowId(refundId));
   await handle.result();
-  return withoutOrigin(historyToJSON(await handle.fetchHistory()));
+  return handle.fetchHistory();
 }
 
 /** Worker and queue names hold the process and the machine that it was recorded on. */
