@@ -20,7 +20,8 @@ const noBalance = answered({
   kind: 'notNow',
   attempt: 0,
   reason: 'insufficient_balance',
-  retryAfterMs: null,
+  // No machine is so slow that this pause ends by itself.
+  retryAfterMs: 3_600_000,
 });
 
 jest.setTimeout(90_000);
