@@ -28,7 +28,6 @@ export interface DeliveryDeps extends Pick<ActivityDeps, 'db' | 'nowMs' | 'log'>
 const GONE = 410;
 /** Nothing was sent: PAYLOAD_KEYS of this worker does not open the endpoint's secret. */
 const SECRET_UNREADABLE = 'SECRET_UNREADABLE';
-const BUSY_FOR_MS_MAX = 60_000;
 
 /**
  * Posts one message once, and records what came of it. A worker that dies in between leaves it waiting: then it is
@@ -41,8 +40,7 @@ export async function deliver(deps: DeliveryDeps, { deliveryId }: { deliveryId: 
   const startedAtMs = nowMs();
   const answer = await send(deps, outgoing, startedAtMs);
   if (answer.kind === 'busy') {
-    const waitedMs = Math.min(startedAtMs - outgoing.createdAt.getTime(), BUSY_FOR_MS_MAX);
-    const pauseMs = pauseBeforeRetryMs(waitedMs, random());
+    const pauseMs = pauseBeforeRetryMs(startedAtMs - outgoing.createdAt.getTime(), random());
     await postponeDelivery(db, deliveryId, nowMs() + pauseMs);
     throw notDelivered('BUSY', pauseMs);
   }

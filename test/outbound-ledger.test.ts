@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { toRefundResource } from '../src/api/refund.resource.js';
 import {
   findDelivery,
+  findOutgoing,
   listDeliveries,
   nextDelivery,
   recordDelivered,
@@ -16,6 +17,7 @@ import type { LedgerTransaction } from '../src/ledger/database.js';
 import { settleRefund } from '../src/ledger/settlement.js';
 import { transition } from '../src/ledger/refunds.js';
 import {
+  cancelForDisabled,
   createEndpoint,
   deleteEndpoint,
   disableEndpoint,
@@ -130,9 +132,7 @@ describe('news of a refund in the ledger', () => {
       await endpoint(['refund.failed']),
       await endpoint(),
     ];
-    await scene.db
-      .transaction()
-      .execute((trx) => disableEndpoint(trx, off, 'It answered 410 Gone.', START_MS));
+    await disableEndpoint(scene.db, off, 'It answered 410 Gone.', START_MS);
     await succeeded(await scene.payment());
     const [toAll, toSome] = [await newsFor(all), await newsFor(some)];
     expect(toAll.at(-1)).toMatchObject({ type: 'refund.succeeded' });
@@ -224,9 +224,10 @@ describe('news of a refund in the ledger', () => {
   it('goes to an endpoint again that was enabled, and what was canceled stays so', async () => {
     const endpointId = await endpoint();
     await scene.refund(await scene.payment());
-    await scene.db
-      .transaction()
-      .execute((trx) => disableEndpoint(trx, endpointId, 'It answered 410 Gone.', START_MS));
+    await disableEndpoint(scene.db, endpointId, 'It answered 410 Gone.', START_MS);
+    const [waiting] = await newsFor(endpointId);
+    expect(await findOutgoing(scene.db, waiting?.id ?? '')).toBeNull();
+    await cancelForDisabled(scene.db);
     await scene.refund(await scene.payment());
     expect(await enableEndpoint(scene.db, endpointId, START_MS)).toMatchObject({
       status: 'active',
@@ -235,6 +236,18 @@ describe('news of a refund in the ledger', () => {
     await scene.refund(await scene.payment());
     expect((await newsFor(endpointId)).map(({ status }) => status)).toEqual(['canceled', 'pending']);
     expect(await enableEndpoint(scene.db, 'whe_none', START_MS)).toBeNull();
+  });
+
+  it('never makes a refund wait for whoever changes or disables an endpoint', async () => {
+    const endpointId = await endpoint();
+    const id = await scene.refund(await scene.payment());
+    await scene.db.transaction().execute(async (trx) => {
+      await disableEndpoint(trx, endpointId, 'It answered 410 Gone.', START_MS);
+      // With that change still open, and for as long as it likes.
+      await scene.submit(id, done());
+      await settleRefund(scene.db, id, START_MS + 2_000);
+    });
+    expect((await scene.refundRow(id)).status).toBe('succeeded');
   });
 
   it('is recorded, disabled and deleted side by side without anybody being turned away', async () => {
@@ -250,8 +263,10 @@ describe('news of a refund in the ledger', () => {
       }
       const news = await newsFor(endpointId);
       expect(news).toHaveLength(3 * refundIds.length);
-      const disable = () =>
-        scene.db.transaction().execute((trx) => disableEndpoint(trx, endpointId, 'x', START_MS));
+      const disable = async () => {
+        await disableEndpoint(scene.db, endpointId, 'x', START_MS);
+        await cancelForDisabled(scene.db);
+      };
       await Promise.all([
         ...news
           .filter(({ type }) => type !== 'refund.created')

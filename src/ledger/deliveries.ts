@@ -2,7 +2,7 @@ import { sql, type Selectable } from 'kysely';
 import type { Database, LedgerTransaction, Schema } from './database.js';
 import { notePing } from './outbox.js';
 import { pageOf, type Page, type PageRequest } from './page.js';
-import { disableEndpoint, type SealedSecret } from './webhook-endpoints.js';
+import { cancelForDisabled, disableEndpoint, type SealedSecret } from './webhook-endpoints.js';
 
 export type DeliveryStatus = 'pending' | 'delivered' | 'failed' | 'canceled';
 
@@ -59,12 +59,14 @@ export async function nextDelivery(
   line: DeliveryLine,
 ): Promise<{ readonly deliveryId: string } | null> {
   const next = await db
-    .selectFrom('webhook_deliveries')
-    .select('id as deliveryId')
-    .where('endpoint_id', '=', line.endpointId)
-    .where('subject', '=', line.subject)
-    .where('status', '=', 'pending')
-    .orderBy('sequence')
+    .selectFrom('webhook_deliveries as delivery')
+    .innerJoin('webhook_endpoints as endpoint', 'endpoint.id', 'delivery.endpoint_id')
+    .select('delivery.id as deliveryId')
+    .where('delivery.endpoint_id', '=', line.endpointId)
+    .where('delivery.subject', '=', line.subject)
+    .where('delivery.status', '=', 'pending')
+    .where('endpoint.status', '=', 'active')
+    .orderBy('delivery.sequence')
     .limit(1)
     .executeTakeFirst();
   return next ?? null;
@@ -88,6 +90,7 @@ export async function findOutgoing(db: Database, deliveryId: string): Promise<Ou
     .select('delivery.created_at as createdAt')
     .where('delivery.id', '=', deliveryId)
     .where('delivery.status', '=', 'pending')
+    .where('endpoint.status', '=', 'active')
     .executeTakeFirst();
   return found ?? null;
 }
@@ -167,6 +170,7 @@ export async function recordGone(db: Database, attempted: Attempted): Promise<vo
     await attempts(trx, attempted).set({ status: 'failed', next_attempt_at: null }).execute();
     await disableEndpoint(trx, endpoint.id, 'It answered 410 Gone.', attempted.nowMs);
   });
+  await cancelForDisabled(db);
 }
 
 function attempts(db: Database | LedgerTransaction, attempted: Attempted) {

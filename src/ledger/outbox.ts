@@ -19,8 +19,8 @@ export async function noteNews(
     .select(['id', 'types'])
     .where('status', '=', 'active')
     .orderBy('id')
-    // One that is disabled or deleted at this moment is that before or after this, never in between.
-    .forShare()
+    // So that none is deleted before this is over; whatever else changes it must never make a refund wait.
+    .forKeyShare()
     .execute();
   const wanting = (type: NewsType) =>
     endpoints.filter((endpoint) => endpoint.types?.includes(type) ?? true).map(({ id }) => id);

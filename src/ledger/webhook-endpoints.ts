@@ -1,5 +1,4 @@
-import type { Selectable } from 'kysely';
-import { sql } from 'kysely';
+import { sql, type Selectable } from 'kysely';
 import type { Database, LedgerTransaction, Schema } from './database.js';
 import { pageOf, type Page, type PageRequest } from './page.js';
 
@@ -64,19 +63,19 @@ export async function listEndpoints(db: Database, page: PageRequest): Promise<Pa
   return pageOf(rows, page);
 }
 
-const DELETED_AT_ONCE = 2_000;
+const CHANGED_AT_ONCE = 2_000;
 
 /**
  * Its deliveries go with it, a part at a time and after it is disabled: whoever writes news waits for the row of an
  * endpoint, and that must not take long. @returns whether it was there.
  */
 export async function deleteEndpoint(db: Database, id: string, nowMs: number): Promise<boolean> {
-  await db.transaction().execute((trx) => disableEndpoint(trx, id, 'It is being deleted.', nowMs));
+  await disableEndpoint(db, id, 'It is being deleted.', nowMs);
   for (let left = true; left;) {
     const { numDeletedRows } = await db
       .deleteFrom('webhook_deliveries')
       .where('id', 'in', (of) =>
-        of.selectFrom('webhook_deliveries').select('id').where('endpoint_id', '=', id).limit(DELETED_AT_ONCE),
+        of.selectFrom('webhook_deliveries').select('id').where('endpoint_id', '=', id).limit(CHANGED_AT_ONCE),
       )
       .executeTakeFirstOrThrow();
     left = numDeletedRows > 0n;
@@ -131,22 +130,30 @@ export async function enableEndpoint(db: Database, id: string, nowMs: number): P
   return enabled ?? findEndpoint(db, id);
 }
 
-/** Nothing is sent there any more: what was waiting is canceled. */
+/**
+ * Nothing is sent there any more. What waits is canceled apart from it (`cancelForDisabled`): whoever is about to delete
+ * the endpoint, or to change it, would wait for as long as that takes.
+ */
 export async function disableEndpoint(
-  trx: LedgerTransaction,
+  db: Database | LedgerTransaction,
   endpointId: string,
   reason: string,
   nowMs: number,
 ): Promise<void> {
-  await trx
+  await db
     .updateTable('webhook_endpoints')
     .set({ status: 'disabled', disabled_reason: reason, updated_at: new Date(nowMs) })
     .where('id', '=', endpointId)
     .execute();
-  await trx
-    .updateTable('webhook_deliveries')
-    .set({ status: 'canceled', next_attempt_at: null })
-    .where('endpoint_id', '=', endpointId)
-    .where('status', '=', 'pending')
-    .execute();
+}
+
+/** Of what waits for disabled endpoints, a part at a time; what somebody works on is left for the next time. */
+export async function cancelForDisabled(db: Database): Promise<void> {
+  await sql`
+    UPDATE webhook_deliveries SET status = 'canceled', next_attempt_at = NULL WHERE id IN (
+      SELECT delivery.id FROM webhook_endpoints AS endpoint
+      JOIN webhook_deliveries AS delivery ON delivery.endpoint_id = endpoint.id
+      WHERE endpoint.status = 'disabled' AND delivery.status = 'pending'
+      LIMIT ${CHANGED_AT_ONCE} FOR UPDATE OF delivery SKIP LOCKED
+    )`.execute(db);
 }

@@ -9,6 +9,7 @@ import type { Envelope } from '../../workflows/messages.js';
 import type { Database } from '../ledger/database.js';
 import { takeDueLines, type DueLine } from '../ledger/deliveries.js';
 import { forgetOldNews } from '../ledger/old-news.js';
+import { cancelForDisabled } from '../ledger/webhook-endpoints.js';
 
 const DUE_AT_ONCE = 500;
 const STARTED_AT_ONCE = 20;
@@ -18,6 +19,7 @@ const FORGETTING_ROUNDS_MAX = 50;
 
 /** Gives every line of outbound webhooks that is due a workflow that delivers it. Safe to repeat: one a line runs. */
 export async function startDeliveries(db: Database, client: Client, nowMs: number): Promise<void> {
+  await cancelForDisabled(db);
   const lines = await takeDueLines(db, nowMs, DUE_AT_ONCE);
   const failures: unknown[] = [];
   for (let at = 0; at < lines.length; at += STARTED_AT_ONCE) {

@@ -72,7 +72,12 @@ const conclusionsBeside: Query = (refundId, atMost) => sql`
   SELECT attempt.refund_id, NULL::integer AS sequence,
     'the trail does not tell that attempt ' || attempt.number || ' was ' || attempt.conclusion AS what
   FROM provider_attempts AS attempt
-  WHERE attempt.conclusion IS NOT NULL AND ${of(refundId)} AND NOT EXISTS (
+  WHERE attempt.conclusion IS NOT NULL AND ${of(refundId)}
+  -- Older trails, which did not tell the request's hash either, left this one out where the refund no longer waited.
+  AND (attempt.conclusion <> 'not_sent' OR EXISTS (
+    SELECT FROM refund_events AS created WHERE created.refund_id = attempt.refund_id
+      AND created.type = 'refund_created' AND created.data ? 'request_hash'
+  )) AND NOT EXISTS (
     SELECT FROM refund_events AS told
     WHERE told.refund_id = attempt.refund_id AND (
       told.type = 'review_resolved' AND told.data @> jsonb_build_object('concluded',
