@@ -7,12 +7,13 @@ import { auditMacsOf } from '../src/ledger/audit-macs.js';
 import type { Database, LedgerTransaction } from '../src/ledger/database.js';
 import { appendPaymentEvent, eventHash } from '../src/ledger/event-chain.js';
 import { readEvidence } from '../src/ledger/evidence.js';
-import { settleRefund } from '../src/ledger/settlement.js';
+import { takeLane } from '../src/ledger/lanes.js';
+import { moveToReview, settleRefund } from '../src/ledger/settlement.js';
 import { castVote } from '../src/ledger/votes.js';
 import { createLogger } from '../src/logger.js';
 import { createAuditMacs } from '../src/signing/audit-mac.js';
 import { buildParts, refuseWithoutAuditKeys } from '../src/wiring.js';
-import { done, openLedger, START_MS, type LedgerScene } from './setup/ledger-scene.js';
+import { done, notNow, openLedger, START_MS, type LedgerScene } from './setup/ledger-scene.js';
 import {
   changeAmount,
   closeAllTold,
@@ -203,6 +204,32 @@ describe('without any key, the hash chain alone finds', () => {
     const { scene } = await tell(null);
     const { coverage } = await verifyLedger(scene.db);
     expect([coverage.covered, coverage.withoutMac]).toEqual([0, coverage.events]);
+  });
+});
+
+describe('a call that never left, of a refund that was in review by then', () => {
+  it.each([
+    ['is not asked of a trail that was not made to tell it', true, []],
+    ['is missed in one that was', false, [/attempt 1 was not_sent/]],
+  ])('%s', async (_case, isOlder, breaks) => {
+    const { scene } = await tell(null);
+    const id = await scene.refund(await scene.payment());
+    await takeLane(scene.db, id, START_MS);
+    await scene.claim(id, 1);
+    await moveToReview(scene.db, id, 'a test', START_MS);
+    await scene.answer(id, 1, notNow());
+    expect(await verifyLedger(scene.db)).toMatchObject({ breaks: [] });
+    await tamper(scene.db, async (trx) => {
+      const { event_sequence: last } = await scene.refundRow(id);
+      await removeEvents(trx, id, last);
+      if (isOlder) {
+        await sql`UPDATE refund_events SET data = data - 'request_hash'
+                  WHERE refund_id = ${id} AND sequence = 1`.execute(trx);
+      }
+      await recompute(trx, id, 'kept');
+    });
+    const found = (await verifyLedger(scene.db)).breaks.map(({ what }) => what);
+    expect(found).toEqual(breaks.map((what) => expect.stringMatching(what)));
   });
 });
 
