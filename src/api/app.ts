@@ -75,15 +75,16 @@ class ApiModule {
 /** The front door, ready to listen: routes, authentication, problems, the document and its page. */
 export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> {
   const adapter = createAdapter(deps.metrics);
-  logAnswers(adapter.getInstance(), deps.log);
-  const { allowedMethods } = createRouteTable(adapter.getInstance());
+  const fastify = adapter.getInstance();
+  logAnswers(fastify, deps.log);
+  const { allowedMethods } = createRouteTable(fastify);
   const app = await NestFactory.create<NestFastifyApplication>(ApiModule.of(deps), adapter, NEST_OPTIONS);
-  addBodyParsers(adapter.getInstance());
-  admitCodecOrigins(adapter.getInstance(), deps.config.codecCorsOrigins ?? []);
+  addBodyParsers(fastify);
+  admitCodecOrigins(fastify, deps.config.codecCorsOrigins ?? []);
   // First, so that whatever is refused after it carries them too.
   await addSecurityHeaders(app);
-  refuseUnclearHeads(adapter.getInstance());
-  shedLoad(adapter.getInstance());
+  refuseUnclearHeads(fastify);
+  shedLoad(fastify);
   const { identity, rateLimit } = deps.config;
   const tokens = identity && createIdentityTokens(identity, deps.nowMs);
   app.useGlobalGuards(
@@ -92,9 +93,9 @@ export async function createApp(deps: ApiDeps): Promise<NestFastifyApplication> 
   app.useGlobalInterceptors(new DeadlineInterceptor());
   app.useGlobalPipes(new StandardSchemaValidationPipe({ exceptionFactory: invalidRequestFrom }));
   app.useGlobalFilters(new ProblemFilter(deps.log, allowedMethods));
-  serveDocs(adapter.getInstance(), createDocument(app, [...deps.providers.keys()]));
+  serveDocs(fastify, createDocument(app, [...deps.providers.keys()]));
   await app.init();
-  await adapter.getInstance().ready();
+  await fastify.ready();
   return app;
 }
 

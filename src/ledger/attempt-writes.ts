@@ -6,7 +6,7 @@ import type { AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
 import { appendRefundEvent, type TrailEvent } from './event-chain.js';
 import { faceLateMoney } from './late-money.js';
-import { showPending, SERVICE_ACTOR, type PaymentRow, type RefundRow } from './refunds.js';
+import { BY_THE_SERVICE, showPending, type PaymentRow, type RefundRow } from './refunds.js';
 
 /** One attempt with all that it is judged by, read under the payment's lock. */
 export interface Subject {
@@ -119,10 +119,7 @@ export async function appendEvent(
 ): Promise<void> {
   const current = await reread(trx, refund);
   const end = await appendRefundEvent(trx, current, {
-    origin: 'service',
-    actor: SERVICE_ACTOR,
-    reason: null,
-    requestId: null,
+    ...BY_THE_SERVICE,
     ...event,
     occurredAtMs: nowMs,
   });

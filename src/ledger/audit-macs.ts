@@ -1,4 +1,4 @@
-import { PostgresAdapter, PostgresDialect, type Kysely, type PostgresDialectConfig } from 'kysely';
+import { PostgresAdapter, PostgresDialect, sql, type Kysely, type PostgresDialectConfig } from 'kysely';
 import type { Schema } from './database.js';
 
 /** Makes and checks the MACs of the audit trail. */
@@ -38,7 +38,13 @@ export function auditMacsOf(db: Kysely<Schema>): AuditMacs | null {
   return adapter instanceof AuditedAdapter ? adapter.macs : null;
 }
 
+/** As migration 0005 has it too: an index serves no other spelling. */
+const NAMES_KEY = String.raw`^v1\.(.+)\.[A-Za-z0-9_-]+$`;
+
 /** The key that a MAC names; null: it names none. */
 export function keyIdOf(mac: string): string | null {
-  return /^v1\.(.+)\.[A-Za-z0-9_-]+$/.exec(mac)?.[1] ?? null;
+  return new RegExp(NAMES_KEY).exec(mac)?.[1] ?? null;
 }
+
+/** The same of the column `mac`. */
+export const keyIdOfColumn = sql<string | null>`substring(mac from ${sql.lit(NAMES_KEY)})`;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import { sql, type Kysely } from 'kysely';
-import { auditMacsOf, type AuditMacs } from './audit-macs.js';
+import type { Kysely } from 'kysely';
+import { auditMacsOf, keyIdOfColumn, type AuditMacs } from './audit-macs.js';
 import type { LedgerTransaction, Schema } from './database.js';
 import type { RefundRow } from './refunds.js';
 
@@ -93,7 +93,7 @@ export async function hasMacs(db: Kysely<Schema>): Promise<boolean> {
     .select('id')
     .where('mac', 'is not', null)
     // Ordered as the index of migration 0005 is: what stands before the first MAC is not read.
-    .orderBy(sql`substring(mac from '^v1\\.(.+)\\.[A-Za-z0-9_-]+$')`)
+    .orderBy(keyIdOfColumn)
     .orderBy('id')
     .limit(1)
     .execute();

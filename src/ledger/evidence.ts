@@ -51,7 +51,7 @@ export async function readEvidence(db: Database, refundId: string): Promise<Refu
       policy: await policyOf(trx, refund.policy_version),
       votes: await votesOf(trx, refundId),
       messages: await messagesOf(trx, refundId),
-      attempts: await attemptsOf(trx, refundId),
+      attempts: await allAttemptsOf(trx, refundId),
       events,
       paymentEvents,
       verification: await verifyRefund(trx, { refund, payment }, trails),
@@ -83,7 +83,8 @@ function votesOf(trx: LedgerTransaction, refundId: string): Promise<Selectable<S
     .execute();
 }
 
-function attemptsOf(trx: LedgerTransaction, refundId: string): Promise<AttemptRow[]> {
+/** Those that never left too, which no decision asks for. */
+function allAttemptsOf(trx: LedgerTransaction, refundId: string): Promise<AttemptRow[]> {
   return trx
     .selectFrom('provider_attempts')
     .selectAll()

@@ -278,13 +278,13 @@ export async function applyOtherAmount(
     conclusion: 'other_amount',
     concluded_at: new Date(look.nowMs),
   });
-  await trx
-    .updateTable('payments')
-    .set((set) => ({
-      reserved_minor: set('reserved_minor', '-', refund.money === 'reserved' ? refund.amount_minor : 0),
-    }))
-    .where('id', '=', payment.id)
-    .execute();
+  if (refund.money === 'reserved') {
+    await trx
+      .updateTable('payments')
+      .set((set) => ({ reserved_minor: set('reserved_minor', '-', refund.amount_minor) }))
+      .where('id', '=', payment.id)
+      .execute();
+  }
   await addExternal(trx, { refund, addedMinor: shown.amountMinor, readAtMs: look.reading.readAtMs });
   await transition(
     trx,

@@ -12,6 +12,13 @@ export type PaymentRow = Selectable<Schema['payments']>;
 
 /** Who writes when no person asked: the workflow's own steps. */
 export const SERVICE_ACTOR = 'estorno';
+/** Of an event that nobody asked for by name. */
+export const BY_THE_SERVICE = {
+  origin: 'service',
+  actor: SERVICE_ACTOR,
+  reason: null,
+  requestId: null,
+} as const;
 
 export type StatusChange =
   /** `providerError`: what the provider said last; absent: nothing new, the last word stays. */
@@ -106,10 +113,7 @@ export async function transition(
   }
   const version = refund.version + 1;
   const end = await appendRefundEvent(trx, refund, {
-    origin: 'service',
-    actor: SERVICE_ACTOR,
-    reason: null,
-    requestId: null,
+    ...BY_THE_SERVICE,
     ...event,
     occurredAtMs: nowMs,
     data: { ...event.data, status: change.status, ...detailOf(change), version },

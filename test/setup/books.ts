@@ -4,28 +4,23 @@ import type { Database } from '../../src/ledger/database.js';
 import { eventHash } from '../../src/ledger/event-chain.js';
 import type { EventRow } from '../../src/ledger/refund-reads.js';
 import { isOpen } from '../../src/domain/refund.js';
+import type { LedgerScene } from './ledger-scene.js';
 
 /** The end of a suite whose every case must have left the books right. */
-export async function closeWithBooks(ledger: {
-  readonly db: Database;
-  readonly close: () => Promise<void>;
-}): Promise<void> {
-  try {
-    await assertBooks(ledger.db);
-  } finally {
-    await ledger.close();
-  }
+export function closeWithBooks(ledger: Pick<LedgerScene, 'db' | 'close'>): Promise<void> {
+  return afterBooks(ledger.db, ledger.close);
 }
 
 /** The same after each case of a suite whose cases each have a ledger for themselves. */
-export async function forgetWithBooks(ledger: {
-  readonly db: Database;
-  readonly forget: () => Promise<void>;
-}): Promise<void> {
+export function forgetWithBooks(ledger: Pick<LedgerScene, 'db' | 'forget'>): Promise<void> {
+  return afterBooks(ledger.db, ledger.forget);
+}
+
+async function afterBooks(db: Database, end: () => Promise<void>): Promise<void> {
   try {
-    await assertBooks(ledger.db);
+    await assertBooks(db);
   } finally {
-    await ledger.forget();
+    await end();
   }
 }
 

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { auditMacsOf, type AuditMacs } from '../audit-macs.js';
+import { auditMacsOf, keyIdOfColumn, type AuditMacs } from '../audit-macs.js';
 import type { Database, LedgerTransaction } from '../database.js';
 import type { SealedEnd } from '../event-chain.js';
 import type { PaymentRow, RefundRow } from '../refunds.js';
@@ -95,7 +95,7 @@ async function firstIdByKeyOf(trx: LedgerTransaction, { keyIds }: AuditMacs): Pr
   const { rows } = await sql<{ readonly id: number | null }>`
     SELECT min(first.id) AS id FROM unnest(${[...keyIds]}::text[]) AS key (id), LATERAL (
       SELECT id FROM refund_events
-      WHERE mac IS NOT NULL AND substring(mac from '^v1\\.(.+)\\.[A-Za-z0-9_-]+$') = key.id
+      WHERE mac IS NOT NULL AND ${keyIdOfColumn} = key.id
       ORDER BY id LIMIT 1
     ) AS first
   `.execute(trx);
@@ -139,38 +139,33 @@ async function walkPayments(trx: LedgerTransaction, against: Against, tally: Tal
   }
 }
 
-/** The trail, and that the row says what its trail says. */
 function walkRefund(id: string, against: Against): Walk<RefundRow> {
-  const walk = walkTrail({ kind: 'refund', id }, against);
-  const told: Told<RefundRow> = {};
-  return {
-    ...walk,
-    see: (event) => {
-      walk.see(event);
-      if (!walk.isBroken()) tellRefund(told, event);
-    },
-    end: (row) => {
-      const found = walk.end(row);
-      if (found || !row) return found;
-      const what = inWords(() => refundContradiction(row, told));
-      return what === null ? null : { trail: walk.trail, sequence: null, what };
-    },
-  };
+  return walkWithRow(walkTrail({ kind: 'refund', id }, against), tellRefund, refundContradiction);
 }
 
 function walkPayment(id: string, against: Against, held: ReadonlyMap<string, Held>): Walk<PaymentRow> {
-  const walk = walkTrail({ kind: 'payment', id }, against);
-  const told: Told<PaymentRow> = {};
+  return walkWithRow<PaymentRow>(walkTrail({ kind: 'payment', id }, against), tellPayment, (row, told) =>
+    paymentContradiction(row, told, held.get(id) ?? NOTHING_HELD),
+  );
+}
+
+/** The trail, and that the row says what its trail says. */
+function walkWithRow<Row extends SealedEnd>(
+  walk: TrailWalk,
+  tell: (told: Told<Row>, event: StoredEvent) => void,
+  contradiction: (row: Row, told: Told<Row>) => string | null,
+): Walk<Row> {
+  const told: Told<Row> = {};
   return {
     ...walk,
     see: (event) => {
       walk.see(event);
-      if (!walk.isBroken()) tellPayment(told, event);
+      if (!walk.isBroken()) tell(told, event);
     },
     end: (row) => {
       const found = walk.end(row);
       if (found || !row) return found;
-      const what = inWords(() => paymentContradiction(row, told, held.get(id) ?? NOTHING_HELD));
+      const what = inWords(() => contradiction(row, told));
       return what === null ? null : { trail: walk.trail, sequence: null, what };
     },
   };
