@@ -8,7 +8,7 @@ import type { RefundReason } from '../domain/refund.js';
 import type { RefundWindow } from '../domain/window.js';
 import { usedToday } from './daily-limits.js';
 import type { Database, LedgerTransaction } from './database.js';
-import { appendPaymentEvent, appendRefundEvent, requestHash } from './event-chain.js';
+import { appendPaymentEvent, EMPTY_TRAIL, linkRefundEvent, requestHash } from './event-chain.js';
 import { matchDeliveries } from './inbox.js';
 import { noteNews } from './outbox.js';
 import { paymentFromRow } from './payment-row.js';
@@ -82,9 +82,6 @@ export async function admitRefund(
 ): Promise<AdmissionOutcome> {
   const admission = { ...asAsked, reading: storable(asAsked.reading) };
   return db.transaction().execute(async (trx) => {
-    const decided = await decidedBefore(trx, admission);
-    if (decided) return decided;
-
     const locked = await lockOrRegister(trx, admission);
     const { actor, dayStartMs, policy } = admission;
     const { provider, currency } = locked;
@@ -92,8 +89,8 @@ export async function admitRefund(
     // Under locks that may be waited for: before the key and the clock are asked again.
     const limits = await usedToday(trx, asked);
     // Somebody with the same key may have been first to these locks.
-    const decidedMeanwhile = await decidedBefore(trx, admission);
-    if (decidedMeanwhile) return decidedMeanwhile;
+    const decided = await decidedBefore(trx, admission);
+    if (decided) return decided;
 
     if (rules.isLate()) return { kind: 'tooLate' };
 
@@ -238,28 +235,63 @@ async function reserve(
   amountMinor: number,
   rules: AdmissionRules,
 ): Promise<RefundRow> {
-  await trx
-    .updateTable('payments')
-    .set((set) => ({ reserved_minor: set('reserved_minor', '+', amountMinor) }))
-    .where('id', '=', payment.id)
-    .execute();
   const window = rules.window(payment);
   const contentHash = rules.contentHash(payment, amountMinor);
   const approval = approvalOf(admission, rules.approvals(payment, amountMinor), window);
+  const { reason, description, reference, metadata } = admission;
+  const asked = { provider: payment.provider, reason, description, reference };
   const status = approval ? 'requires_approval' : 'pending';
   const pendingReason = approval ? null : 'validating';
-  const refund = await trx
-    .insertInto('refunds')
-    .values({
-      id: admission.refundId,
-      payment_id: payment.id,
-      provider: payment.provider,
+  const version = 1;
+  const beginning = { id: admission.refundId, payment_id: payment.id, ...EMPTY_TRAIL };
+  const { row: event, end } = linkRefundEvent(trx, beginning, {
+    type: 'refund_created',
+    origin: 'service',
+    actor: admission.actor,
+    reason,
+    requestId: admission.requestId,
+    occurredAtMs: admission.nowMs,
+    data: {
+      status,
+      pending_reason: pendingReason,
+      approval: approval && {
+        required: approval.approvals_required,
+        expires_at: approval.approval_expires_at.toISOString(),
+      },
       amount_minor: amountMinor,
       currency: payment.currency,
-      reason: admission.reason,
-      description: admission.description,
-      reference: admission.reference,
-      metadata: JSON.stringify(admission.metadata),
+      content_hash: contentHash,
+      request_hash: requestHash({ ...asked, metadata }),
+      refund_deadline: window && new Date(window.deadlineMs).toISOString(),
+      submit_before: window && new Date(window.submitBeforeMs).toISOString(),
+      policy_version: admission.policy.version,
+      proof: admission.proof,
+      provider_read: admission.reading
+        ? {
+            read_at: new Date(admission.reading.readAtMs).toISOString(),
+            provider_status: admission.reading.snapshot.providerStatus,
+            refunds: admission.reading.snapshot.refunds,
+          }
+        : null,
+      version,
+    },
+  });
+  const refund = await trx
+    .with('reserved', (query) =>
+      query
+        .updateTable('payments')
+        .set((set) => ({ reserved_minor: set('reserved_minor', '+', amountMinor) }))
+        .where('id', '=', payment.id),
+    )
+    .with('written', (query) => query.insertInto('refund_events').values(event))
+    .insertInto('refunds')
+    .values({
+      ...beginning,
+      ...asked,
+      ...end,
+      amount_minor: amountMinor,
+      currency: payment.currency,
+      metadata: JSON.stringify(metadata),
       status,
       pending_reason: pendingReason,
       failure_reason: null,
@@ -277,51 +309,14 @@ async function reserve(
       refund_deadline: window ? new Date(window.deadlineMs) : null,
       submit_before: window ? new Date(window.submitBeforeMs) : null,
       last_looked_at: null,
+      version,
       created_at: new Date(admission.nowMs),
       updated_at: new Date(admission.nowMs),
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const end = await appendRefundEvent(trx, refund, {
-    type: 'refund_created',
-    origin: 'service',
-    actor: admission.actor,
-    reason: admission.reason,
-    requestId: admission.requestId,
-    occurredAtMs: admission.nowMs,
-    data: {
-      status,
-      pending_reason: pendingReason,
-      approval: approval && {
-        required: approval.approvals_required,
-        expires_at: approval.approval_expires_at.toISOString(),
-      },
-      amount_minor: amountMinor,
-      currency: payment.currency,
-      content_hash: contentHash,
-      request_hash: requestHash(refund),
-      refund_deadline: refund.refund_deadline?.toISOString() ?? null,
-      submit_before: refund.submit_before?.toISOString() ?? null,
-      policy_version: admission.policy.version,
-      proof: admission.proof,
-      provider_read: admission.reading
-        ? {
-            read_at: new Date(admission.reading.readAtMs).toISOString(),
-            provider_status: admission.reading.snapshot.providerStatus,
-            refunds: admission.reading.snapshot.refunds,
-          }
-        : null,
-      version: refund.version,
-    },
-  });
-  const admitted = await trx
-    .updateTable('refunds')
-    .set(end)
-    .where('id', '=', refund.id)
-    .returningAll()
-    .executeTakeFirstOrThrow();
   await noteNews(trx, refund.id, newsOf(null, status), admission.nowMs);
-  return admitted;
+  return refund;
 }
 
 /** The first round of votes; null: nobody need agree. */

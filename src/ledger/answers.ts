@@ -56,7 +56,7 @@ async function applyAnswer(
     updateAttempt(trx, attempt, { answer: JSON.stringify(outcome), ...columns });
 
   switch (outcome.kind) {
-    case 'done':
+    case 'done': {
       await note({
         ...landed(
           outcome.providerRefundId ?? attempt.provider_refund_id,
@@ -66,18 +66,20 @@ async function applyAnswer(
         ),
         matched_by: outcome.providerRefundId === null ? null : 'id',
       });
-      await appendEvent(trx, refund, event, nowMs);
-      await noticeLateMoney(trx, subject, true, nowMs);
+      const told = await appendEvent(trx, refund, event, nowMs);
+      await noticeLateMoney(trx, { ...subject, refund: told }, true, nowMs);
       return kept({ kind: 'done', attempt: number });
-    case 'accepted':
+    }
+    case 'accepted': {
       await note({
         provider_refund_id: outcome.providerRefundId ?? attempt.provider_refund_id,
         conclusion: null,
         concluded_at: null,
       });
-      await showOrAppend(trx, refund, 'provider_processing', event, nowMs);
-      await noticeLateMoney(trx, subject, false, nowMs);
+      const told = await showOrAppend(trx, refund, 'provider_processing', event, nowMs);
+      await noticeLateMoney(trx, { ...subject, refund: told }, false, nowMs);
       return kept({ kind: 'accepted', attempt: number });
+    }
     case 'declined': {
       // The words may mean that the refund landed: by an earlier sending, or by a proxy that repeated this one.
       const resolveFirst = unclearBefore || outcome.mayBeOurs;

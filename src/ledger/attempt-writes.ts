@@ -4,7 +4,7 @@ import type { ProviderError } from '../domain/provider.js';
 import type { Evidence, EvidenceSource, PendingReason } from '../domain/refund.js';
 import type { AttemptRow } from './attempts.js';
 import type { LedgerTransaction } from './database.js';
-import { appendRefundEvent, type TrailEvent } from './event-chain.js';
+import { changeRefund, type TrailEvent } from './event-chain.js';
 import { faceLateMoney } from './late-money.js';
 import { BY_THE_SERVICE, showPending, type PaymentRow, type RefundRow } from './refunds.js';
 
@@ -83,6 +83,7 @@ export async function otherOwner(
   return owner?.refund_id ?? null;
 }
 
+/** `refund` of the subject is the row as it is now. */
 export async function noticeLateMoney(
   trx: LedgerTransaction,
   { payment, refund, attempts, attempt }: Subject,
@@ -91,7 +92,7 @@ export async function noticeLateMoney(
 ): Promise<void> {
   const others = attempts.filter((other) => other.number !== attempt.number);
   const late = { number: attempt.number, landed: hasLanded, others };
-  await faceLateMoney(trx, { payment, refund: await reread(trx, refund) }, late, nowMs);
+  await faceLateMoney(trx, { payment, refund }, late, nowMs);
 }
 
 /** A transition where the pending reason changes by it, else an event alone: no answer goes unwritten. */
@@ -102,12 +103,10 @@ export async function showOrAppend(
   event: { type: string; data: Record<string, unknown> },
   nowMs: number,
   providerError?: ProviderError,
-): Promise<void> {
-  if (refund.status === 'pending' && refund.pending_reason !== reason) {
-    await showPending(trx, refund, reason, event, nowMs, providerError);
-  } else {
-    await appendEvent(trx, refund, event, nowMs);
-  }
+): Promise<RefundRow> {
+  return refund.status === 'pending' && refund.pending_reason !== reason
+    ? showPending(trx, refund, reason, event, nowMs, providerError)
+    : appendEvent(trx, refund, event, nowMs);
 }
 
 /** An event that leaves the status as it is; the chain's end on the refund moves with it. */
@@ -116,14 +115,8 @@ export async function appendEvent(
   refund: RefundRow,
   event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
   nowMs: number,
-): Promise<void> {
-  const current = await reread(trx, refund);
-  const end = await appendRefundEvent(trx, current, {
-    ...BY_THE_SERVICE,
-    ...event,
-    occurredAtMs: nowMs,
-  });
-  await trx.updateTable('refunds').set(end).where('id', '=', current.id).execute();
+): Promise<RefundRow> {
+  return changeRefund(trx, refund, { ...BY_THE_SERVICE, ...event, occurredAtMs: nowMs });
 }
 
 export async function reread(trx: LedgerTransaction, refund: RefundRow): Promise<RefundRow> {

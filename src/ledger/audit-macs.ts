@@ -1,5 +1,7 @@
-import { PostgresAdapter, PostgresDialect, sql, type Kysely, type PostgresDialectConfig } from 'kysely';
+import { PostgresAdapter, PostgresDialect, sql, type Kysely } from 'kysely';
+import type pg from 'pg';
 import type { Schema } from './database.js';
+import { PreparedDriver } from './prepared-driver.js';
 
 /** Makes and checks the MACs of the audit trail. */
 export interface AuditMacs {
@@ -14,11 +16,17 @@ export type MacCheck = 'right' | 'wrong' | 'unknown_key';
 
 /** PostgreSQL with the keys of the trail: they go wherever the connection goes, into every transaction. */
 export class AuditedDialect extends PostgresDialect {
+  readonly #pool: pg.Pool;
   readonly #macs: AuditMacs | null;
 
-  constructor(config: PostgresDialectConfig, macs: AuditMacs | null) {
-    super(config);
+  constructor(pool: pg.Pool, macs: AuditMacs | null) {
+    super({ pool });
+    this.#pool = pool;
     this.#macs = macs;
+  }
+
+  override createDriver(): PreparedDriver {
+    return new PreparedDriver(this.#pool);
   }
 
   override createAdapter(): PostgresAdapter {

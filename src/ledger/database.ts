@@ -292,10 +292,12 @@ export function openDatabase(
     // A worker that froze inside a transaction must not hold a payment's lock for ever.
     idle_in_transaction_session_timeout: 60_000,
     keepAlive: true,
+    // A transaction's beginning goes out with its first statement.
+    pipeline: true,
   });
   // An idle connection that breaks is replaced on next use; without a listener it would end the process.
   pool.on('error', () => undefined);
   // The same for one that is in use: its query fails, and that is told to whoever asked.
   pool.on('connect', (client) => void client.on('error', () => undefined));
-  return new Kysely<Schema>({ dialect: new AuditedDialect({ pool }, options.auditMacs ?? null) });
+  return new Kysely<Schema>({ dialect: new AuditedDialect(pool, options.auditMacs ?? null) });
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import type { Kysely } from 'kysely';
+import type { Insertable, Kysely, Updateable } from 'kysely';
 import { auditMacsOf, keyIdOfColumn, type AuditMacs } from './audit-macs.js';
 import type { LedgerTransaction, Schema } from './database.js';
 import type { RefundRow } from './refunds.js';
@@ -44,6 +44,11 @@ export interface EventContent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+export interface LinkedEvent {
+  readonly row: Insertable<Schema['refund_events']>;
+  readonly end: SealedEnd;
+}
+
 export interface TrailName {
   readonly kind: 'refund' | 'payment';
   readonly id: string;
@@ -51,16 +56,37 @@ export interface TrailName {
 
 export const EMPTY_TRAIL: TrailEnd = { event_sequence: 0, event_hash: '', event_mac: null };
 
-/** Appends to a refund's trail; the caller holds the refund's row and stores the answered end on it. */
-export async function appendRefundEvent(
+/**
+ * Appends to a refund's trail, and writes what else changes of its row, in one statement. The caller holds the row.
+ * @throws when `refund` is not the row as it is now: a bug.
+ */
+export async function changeRefund(
+  trx: LedgerTransaction,
+  refund: RefundRow,
+  event: TrailEvent,
+  columns: Updateable<Schema['refunds']> = {},
+): Promise<RefundRow> {
+  const { row, end } = linkRefundEvent(trx, refund, event);
+  const changed = await trx
+    .with('written', (query) => query.insertInto('refund_events').values(row))
+    .updateTable('refunds')
+    .set({ ...columns, ...end })
+    .where('id', '=', refund.id)
+    .where('version', '=', refund.version)
+    .returningAll()
+    .executeTakeFirst();
+  if (!changed) throw new Error(`refund ${refund.id} is not what it was taken for`);
+  return changed;
+}
+
+/** The next event of a refund's trail, and the end that goes onto the refund's row in the same statement. */
+export function linkRefundEvent(
   trx: LedgerTransaction,
   refund: Pick<RefundRow, 'id' | 'payment_id' | keyof TrailEnd>,
   event: TrailEvent,
-): Promise<SealedEnd> {
+): LinkedEvent {
   const trail = { kind: 'refund' as const, id: refund.id };
-  const { row, end } = linkTo(refund, event, { trail, paymentId: refund.payment_id, macs: auditMacsOf(trx) });
-  await trx.insertInto('refund_events').values(row).execute();
-  return end;
+  return linkTo(refund, event, { trail, paymentId: refund.payment_id, macs: auditMacsOf(trx) });
 }
 
 /** Appends what concerns the payment alone; the caller holds the payment's row, or has just inserted it. */
@@ -104,7 +130,7 @@ function linkTo(
   before: TrailEnd,
   event: TrailEvent,
   { trail, paymentId, macs }: { trail: TrailName; paymentId: string; macs: AuditMacs | null },
-) {
+): LinkedEvent {
   const content: EventContent = {
     payment_id: paymentId,
     refund_id: trail.kind === 'refund' ? trail.id : null,

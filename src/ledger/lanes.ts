@@ -1,5 +1,5 @@
-import { showPending, lockRefund } from './refunds.js';
 import type { Database, LedgerTransaction } from './database.js';
+import { lockRefund, showPending, type RefundRow } from './refunds.js';
 
 /** A waiter that has not asked for this long is passed over: its process may be lost. */
 const WAITER_SILENT_MS = 120_000;
@@ -14,34 +14,21 @@ export type LaneAnswer =
 export async function takeLane(db: Database, refundId: string, nowMs: number): Promise<LaneAnswer> {
   return db.transaction().execute(async (trx) => {
     const { payment, refund } = await lockRefund(trx, refundId);
-    const holder = await trx
-      .selectFrom('lanes')
-      .select('holder_refund_id')
-      .where('payment_id', '=', payment.id)
-      .executeTakeFirst();
-    if (holder?.holder_refund_id === refundId) return { kind: 'taken' };
-    // Nobody would ever give it back; the claim that follows says that the refund is closed.
-    if (refund.status !== 'pending') return { kind: 'taken' };
+    const { holder, first } = await queueOf(trx, payment.id, nowMs);
+    // Nobody would ever give back what a closed refund takes; the claim that follows says that it is closed.
+    if (holder === refundId || refund.status !== 'pending') return { kind: 'taken' };
 
-    await trx
-      .insertInto('lane_waiters')
-      .values({
-        refund_id: refundId,
-        payment_id: payment.id,
-        deadline: refund.refund_deadline,
-        enqueued_at: refund.created_at,
-        seen_at: new Date(nowMs),
-      })
-      .onConflict((conflict) => conflict.column('refund_id').doUpdateSet({ seen_at: new Date(nowMs) }))
-      .execute();
-    const first = await nextWaiter(trx, payment.id, nowMs);
-    const behind = holder?.holder_refund_id ?? first;
-    if (behind !== undefined && behind !== refundId) {
-      await showPending(trx, refund, 'queued', { type: 'queued', data: { behind_refund_id: behind } }, nowMs);
-      return { kind: 'busy', behindRefundId: behind };
+    if (holder !== null || (first !== null && first !== refundId)) {
+      await joinQueue(trx, refund, nowMs);
+      const behind = holder ?? (await queueOf(trx, payment.id, nowMs)).first;
+      if (behind !== null && behind !== refundId) {
+        const event = { type: 'queued', data: { behind_refund_id: behind } };
+        await showPending(trx, refund, 'queued', event, nowMs);
+        return { kind: 'busy', behindRefundId: behind };
+      }
     }
-    await trx.deleteFrom('lane_waiters').where('refund_id', '=', refundId).execute();
     await trx
+      .with('left', (query) => query.deleteFrom('lane_waiters').where('refund_id', '=', refundId))
       .insertInto('lanes')
       .values({ payment_id: payment.id, holder_refund_id: refundId, taken_at: new Date(nowMs) })
       .execute();
@@ -55,14 +42,13 @@ export async function releaseLane(
   refund: { id: string; payment_id: string },
   nowMs: number,
 ): Promise<string | null> {
-  await trx.deleteFrom('lane_waiters').where('refund_id', '=', refund.id).execute();
   const released = await trx
+    .with('left', (query) => query.deleteFrom('lane_waiters').where('refund_id', '=', refund.id))
     .deleteFrom('lanes')
     .where('payment_id', '=', refund.payment_id)
     .where('holder_refund_id', '=', refund.id)
     .executeTakeFirst();
-  if (released.numDeletedRows === 0n) return null;
-  return (await nextWaiter(trx, refund.payment_id, nowMs)) ?? null;
+  return released.numDeletedRows === 0n ? null : (await queueOf(trx, refund.payment_id, nowMs)).first;
 }
 
 export async function holdsLane(
@@ -77,12 +63,14 @@ export async function holdsLane(
   return lane?.holder_refund_id === refund.id;
 }
 
-async function nextWaiter(
+/** `first`: whose turn it is once nobody holds the lane. */
+async function queueOf(
   trx: LedgerTransaction,
   paymentId: string,
   nowMs: number,
-): Promise<string | undefined> {
-  const row = await trx
+): Promise<{ holder: string | null; first: string | null }> {
+  const holder = trx.selectFrom('lanes').select('holder_refund_id').where('payment_id', '=', paymentId);
+  const first = trx
     .selectFrom('lane_waiters')
     .select('refund_id')
     .where('payment_id', '=', paymentId)
@@ -90,7 +78,20 @@ async function nextWaiter(
     .orderBy('deadline', (order) => order.asc().nullsLast())
     .orderBy('enqueued_at')
     .orderBy('refund_id')
-    .limit(1)
-    .executeTakeFirst();
-  return row?.refund_id;
+    .limit(1);
+  return trx.selectNoFrom([holder.as('holder'), first.as('first')]).executeTakeFirstOrThrow();
+}
+
+async function joinQueue(trx: LedgerTransaction, refund: RefundRow, nowMs: number): Promise<void> {
+  await trx
+    .insertInto('lane_waiters')
+    .values({
+      refund_id: refund.id,
+      payment_id: refund.payment_id,
+      deadline: refund.refund_deadline,
+      enqueued_at: refund.created_at,
+      seen_at: new Date(nowMs),
+    })
+    .onConflict((conflict) => conflict.column('refund_id').doUpdateSet({ seen_at: new Date(nowMs) }))
+    .execute();
 }

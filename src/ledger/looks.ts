@@ -10,6 +10,7 @@ import {
   landed,
   otherOwner,
   noticeLateMoney,
+  reread,
   showOrAppend,
   appendEvent,
   type Subject,
@@ -82,12 +83,16 @@ export function attemptToLookFor(
 /** Finds the attempt in a reading and stores what that says, evidence included. */
 export async function recordLook(db: Database, look: Look): Promise<LookResult> {
   return db.transaction().execute(async (trx) => {
-    const { refund } = await lockRefund(trx, look.refundId);
-    const result = await lookWithin(trx, look);
+    const locked = await lockRefund(trx, look.refundId);
+    const result = await lookAtLocked(trx, locked, look);
     // Whatever it shows is kept; what follows from it is not ours to decide.
-    if (refund.review_ends_by === 'person' && DECIDING.has(result.kind)) return { kind: 'awaitsPerson' };
-    const { refund: after } = await lockRefund(trx, look.refundId);
-    return (await votesAwaited(trx, after)) ?? asAccepted(result);
+    if (locked.refund.review_ends_by === 'person' && DECIDING.has(result.kind)) {
+      return { kind: 'awaitsPerson' };
+    }
+    // A look may end a wait for people, and begins none.
+    const isAsked = locked.refund.status === 'requires_approval';
+    const awaited = isAsked ? await votesAwaited(trx, await reread(trx, locked.refund)) : null;
+    return awaited ?? asAccepted(result);
   });
 }
 
@@ -99,9 +104,16 @@ function asAccepted(result: LookResult): LookResult {
 const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected', 'notSent', 'otherAmount']);
 
 /** The same inside a step that decides more. */
-export async function lookWithin(trx: LedgerTransaction, asSeen: Look): Promise<LookResult> {
+export async function lookWithin(trx: LedgerTransaction, look: Look): Promise<LookResult> {
+  return lookAtLocked(trx, await lockRefund(trx, look.refundId), look);
+}
+
+async function lookAtLocked(
+  trx: LedgerTransaction,
+  { payment, refund }: Pick<Subject, 'payment' | 'refund'>,
+  asSeen: Look,
+): Promise<LookResult> {
   const look = { ...asSeen, reading: storable(asSeen.reading) };
-  const { payment, refund } = await lockRefund(trx, look.refundId);
   const attempts = await attemptsOf(trx, look.refundId);
   const wanted = attemptToLookFor(attempts);
   if ('known' in wanted) return wanted.known;
@@ -220,14 +232,15 @@ export async function applyFound(
     matched_by: matchedBy,
   };
   switch (shown.status) {
-    case 'succeeded':
+    case 'succeeded': {
       await updateAttempt(trx, attempt, {
         ...seen,
         ...landed(seen.provider_refund_id, look.source, shown.providerStatus, look.reading.readAtMs),
       });
-      await appendEvent(trx, refund, event, look.nowMs);
-      await noticeLateMoney(trx, subject, true, look.nowMs);
+      const told = await appendEvent(trx, refund, event, look.nowMs);
+      await noticeLateMoney(trx, { ...subject, refund: told }, true, look.nowMs);
       return { kind: 'landed' };
+    }
     case 'rejected':
       await updateAttempt(trx, attempt, {
         ...seen,
@@ -241,21 +254,23 @@ export async function applyFound(
       });
       await appendEvent(trx, refund, event, look.nowMs);
       return { kind: 'rejected' };
-    case 'processing':
+    case 'processing': {
       await updateAttempt(trx, attempt, seen);
-      if (firstSight) await showOrAppend(trx, refund, 'provider_processing', event, look.nowMs);
-      else await showPending(trx, refund, 'provider_processing', event, look.nowMs);
-      await reopenAtSight(trx, subject, look.nowMs);
+      const show = firstSight ? showOrAppend : showPending;
+      const told = await show(trx, refund, 'provider_processing', event, look.nowMs);
+      await reopenAtSight(trx, { ...subject, refund: told }, look.nowMs);
       return { kind: 'processing' };
+    }
     case 'unclear':
-    case 'unknown':
+    case 'unknown': {
       await updateAttempt(trx, attempt, seen);
-      if (firstSight) await appendEvent(trx, refund, event, look.nowMs);
-      await reopenAtSight(trx, subject, look.nowMs);
+      const told = firstSight ? await appendEvent(trx, refund, event, look.nowMs) : refund;
+      await reopenAtSight(trx, { ...subject, refund: told }, look.nowMs);
       return {
         kind: shown.status === 'unclear' ? 'unclear' : 'unknownStatus',
         providerStatus: shown.providerStatus,
       };
+    }
     default:
       return assertNever(shown.status);
   }

@@ -4,7 +4,7 @@ import type { ProviderError } from '../domain/provider.js';
 import { mayFollow, type Evidence, type FailureReason, type PendingReason } from '../domain/refund.js';
 import type { ApprovalState } from '../domain/vote.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
-import { appendRefundEvent, type TrailEvent } from './event-chain.js';
+import { changeRefund, type TrailEvent } from './event-chain.js';
 import { noteNews } from './outbox.js';
 
 export type RefundRow = Selectable<Schema['refunds']>;
@@ -64,15 +64,12 @@ export async function lockRefund(
   trx: LedgerTransaction,
   refundId: string,
 ): Promise<{ payment: PaymentRow; refund: RefundRow }> {
-  const { payment_id: paymentId } = await trx
-    .selectFrom('refunds')
-    .select('payment_id')
-    .where('id', '=', refundId)
-    .executeTakeFirstOrThrow();
   const payment = await trx
     .selectFrom('payments')
     .selectAll()
-    .where('id', '=', paymentId)
+    .where('id', '=', (select) =>
+      select.selectFrom('refunds').select('refunds.payment_id').where('refunds.id', '=', refundId),
+    )
     .forUpdate()
     .executeTakeFirstOrThrow();
   const refund = await trx
@@ -112,15 +109,16 @@ export async function transition(
     throw new Error(`a ${refund.status} refund can't become ${change.status}`);
   }
   const version = refund.version + 1;
-  const end = await appendRefundEvent(trx, refund, {
-    ...BY_THE_SERVICE,
-    ...event,
-    occurredAtMs: nowMs,
-    data: { ...event.data, status: change.status, ...detailOf(change), version },
-  });
-  const written = await trx
-    .updateTable('refunds')
-    .set({
+  const written = await changeRefund(
+    trx,
+    refund,
+    {
+      ...BY_THE_SERVICE,
+      ...event,
+      occurredAtMs: nowMs,
+      data: { ...event.data, status: change.status, ...detailOf(change), version },
+    },
+    {
       status: change.status,
       pending_reason: change.status === 'pending' ? change.pendingReason : null,
       failure_reason: change.status === 'failed' ? change.failureReason : null,
@@ -135,14 +133,9 @@ export async function transition(
         : {}),
       ...columns,
       version,
-      ...end,
       updated_at: new Date(nowMs),
-    })
-    .where('id', '=', refund.id)
-    .where('version', '=', refund.version)
-    .returningAll()
-    .executeTakeFirst();
-  if (!written) throw new Error(`refund ${refund.id} changed under a transition`);
+    },
+  );
   await noteNews(trx, written.id, newsOf(refund.status, written.status), nowMs);
   return written;
 }

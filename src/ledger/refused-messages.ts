@@ -47,9 +47,9 @@ export async function recordForgery(
   // Whoever writes a message by hand is held to no type: what looks like an object may not even become text.
   const claimed = (text: unknown): string => (typeof text === 'string' ? text.slice(0, CLAIM_MAX) : '');
   const data = storable({ action: claimed(action), claimed_actor: claimed(claimedActor) });
-  await whereKnown(db, refundId, (trx, refund) =>
-    appendEvent(trx, refund, { type: 'message_refused', data }, nowMs),
-  );
+  await whereKnown(db, refundId, async (trx, refund) => {
+    await appendEvent(trx, refund, { type: 'message_refused', data }, nowMs);
+  });
 }
 
 async function whereKnown(
