@@ -141,6 +141,31 @@ describe('a refund whose run is gone', () => {
     expect((await handle.describe()).runId).toBe(runId);
   }, 30_000);
 
+  it('is found by counting: all are compared where the counts differ, but for a twentieth of the time, and each hour', async () => {
+    const { id } = await processing('counted');
+    let compared = false;
+    const listWorkflowExecutions = (asked: { readonly query?: string }) => {
+      compared ||= !asked.query?.includes('TemporalReportedProblems');
+      return service.client.workflowService.listWorkflowExecutions(asked);
+    };
+    const pace = { comparedAtMs: -Infinity, tookMs: 0 };
+    const isComparedAt = async (nowMs: number) => {
+      compared = false;
+      await resumeOrphans(service.db, clientWith({ listWorkflowExecutions }), { pace, nowMs });
+      return compared;
+    };
+    expect(await isComparedAt(Date.now())).toBe(true);
+    await until(async () => !(await isComparedAt(pace.comparedAtMs + 60_000)));
+    expect(await isComparedAt(pace.comparedAtMs + 3_599_999)).toBe(false);
+    expect(await isComparedAt(pace.comparedAtMs + 3_600_000)).toBe(true);
+    pace.tookMs = 5_000;
+    await forger.handleOf(id).terminate('a test');
+    const running = `WorkflowId = '${refundWorkflowId(id)}' AND ExecutionStatus = 'Running'`;
+    await until(async () => (await service.client.workflow.count(running)).count === 0);
+    expect(await isComparedAt(pace.comparedAtMs + 99_999)).toBe(false);
+    expect(await isComparedAt(pace.comparedAtMs + 100_000)).toBe(true);
+  }, 30_000);
+
   it('is taken up where its run goes on in name alone: it fails for a minute, whatever it is told meanwhile', async () => {
     const { id, providerPaymentId } = await processing('stuck');
     // No worker can read that.
@@ -348,10 +373,7 @@ describe('a refund whose run is gone', () => {
     expect(shownAt(provider, providerPaymentId)).toMatchObject([{ amountMinor: 700 }]);
   }
 
-  interface Run {
-    readonly workflowId: string;
-    readonly runId: string;
-  }
+  type Run = Readonly<Record<'workflowId' | 'runId', string>>;
 
   async function runOf(refundId: string): Promise<Run> {
     const workflowId = refundWorkflowId(refundId);

@@ -15,22 +15,30 @@ export interface OpenRefundRow {
   readonly refund_deadline: Date | null;
 }
 
-/** Every refund that should have a running process, page by page, in the order of their ids. */
-export async function* openRefunds(db: Database, pageSize: number): AsyncGenerator<OpenRefundRow[]> {
-  for (let after = ''; ;) {
-    const page = await db
-      .selectFrom('refunds')
-      .select(['id', 'provider', 'payment_id', 'reference', 'amount_minor', 'currency', 'refund_deadline'])
-      .where('status', 'in', OPEN_STATUSES)
-      .where('id', '>', after)
-      .orderBy('id')
-      .limit(pageSize)
-      .execute();
-    if (page.length > 0) yield page;
-    const last = page.at(-1);
-    if (!last || page.length < pageSize) return;
-    after = last.id;
-  }
+/** How many refunds should have a running process. */
+export async function countOpenRefunds(db: Database): Promise<number> {
+  const { count } = await db
+    .selectFrom('refunds')
+    .select((select) => select.fn.countAll<number>().as('count'))
+    .where('status', 'in', OPEN_STATUSES)
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** All of them at once: the order of their ids would have the ended ones read as well. */
+export async function openRefundIds(db: Database): Promise<string[]> {
+  const rows = await db.selectFrom('refunds').select('id').where('status', 'in', OPEN_STATUSES).execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Those of them that are open still. */
+export async function openAmong(db: Database, ids: readonly string[]): Promise<OpenRefundRow[]> {
+  return db
+    .selectFrom('refunds')
+    .select(['id', 'provider', 'payment_id', 'reference', 'amount_minor', 'currency', 'refund_deadline'])
+    .where('id', 'in', ids)
+    .where('status', 'in', OPEN_STATUSES)
+    .execute();
 }
 
 /** Payments on which a refund waits because what the provider shows contradicts the ledger, longest wait first. */

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Database } from './database.js';
 
 /** What the database must have been brought up to before this build may serve. */
-export const NEWEST_MIGRATION = '0006-keys';
+export const NEWEST_MIGRATION = '0007-scale';
 
 /** @throws whatever the driver says where PostgreSQL does not answer. */
 export async function isDatabaseUp(db: Database): Promise<boolean> {

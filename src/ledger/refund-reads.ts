@@ -47,6 +47,10 @@ export async function listRefunds(
   if (filters.createdBeforeMs !== null) {
     query = query.where('refunds.created_at', '<', new Date(filters.createdBeforeMs));
   }
+  const { status, provider, paymentId, reference } = filters;
+  const isOfAll = (status ?? provider ?? paymentId ?? reference) === null;
+  // As the index for this list says it.
+  if (isOfAll) query = query.where(sql<boolean>`refunds.id <> ''`);
   const cursor = page.cursor;
   const direction = cursor?.side === 'before' ? 'asc' : 'desc';
   if (cursor !== null) {

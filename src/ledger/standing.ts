@@ -38,41 +38,44 @@ export interface FullStanding extends Standing {
   }[];
 }
 
+/** One statement, by the payment's refunds: their attempts have no index by payment, which each of them would pay for. */
 export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): Promise<FullStanding> {
-  const attempts = await trx
-    .selectFrom('provider_attempts as attempt')
-    .innerJoin('refunds', 'refunds.id', 'attempt.refund_id')
-    .select(['attempt.refund_id', 'attempt.number', 'attempt.amount_minor', 'attempt.provider_refund_id'])
-    .select(['attempt.conclusion', 'attempt.concluded_at', 'refunds.money'])
-    .where('attempt.payment_id', '=', payment.id)
-    .where((where) =>
-      where.or([
-        where('conclusion', 'is', null),
-        where('conclusion', '=', 'landed'),
-        where('attempt.provider_refund_id', 'is not', null),
-      ]),
+  const rows = await trx
+    .selectFrom('refunds')
+    .leftJoin('provider_attempts as attempt', (join) =>
+      join
+        .onRef('attempt.refund_id', '=', 'refunds.id')
+        .on((on) =>
+          on.or([
+            on('conclusion', 'is', null),
+            on('conclusion', '=', 'landed'),
+            on('attempt.provider_refund_id', 'is not', null),
+          ]),
+        ),
     )
-    .orderBy('attempt.refund_id')
+    .select(['refunds.id as refund_id', 'refunds.money'])
+    .select(['attempt.number', 'attempt.amount_minor', 'attempt.provider_refund_id'])
+    .select(['attempt.conclusion', 'attempt.concluded_at'])
+    .where('refunds.payment_id', '=', payment.id)
+    .orderBy('refunds.id')
     .orderBy('attempt.number')
     .execute();
+  const attempts = rows.flatMap(({ number, amount_minor: amountMinor, ...row }) =>
+    number === null || amountMinor === null ? [] : [{ ...row, number, amountMinor }],
+  );
   const landings = attempts
     .filter((attempt) => attempt.conclusion === 'landed')
     .map((attempt, at, all) => ({
       refundId: attempt.refund_id,
       number: attempt.number,
-      amountMinor: attempt.amount_minor,
+      amountMinor: attempt.amountMinor,
       providerRefundId: attempt.provider_refund_id,
       concludedAtMs: attempt.concluded_at?.getTime() ?? 0,
       settled: attempt.money === 'refunded',
       // A refund's money covers one landing.
       late: attempt.money === 'released' || all[at - 1]?.refund_id === attempt.refund_id,
     }));
-  const live = await trx
-    .selectFrom('refunds')
-    .select((select) => select.fn.countAll<number>().as('count'))
-    .where('payment_id', '=', payment.id)
-    .where('money', 'in', ['reserved', 'refunded'])
-    .executeTakeFirstOrThrow();
+  const live = new Set(rows.flatMap((row) => (row.money === 'released' ? [] : [row.refund_id])));
   return {
     landed: landings.filter((landing) => !landing.late),
     landedLate: landings.filter((landing) => landing.late),
@@ -84,9 +87,9 @@ export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): P
       .map((attempt) => ({
         refundId: attempt.refund_id,
         number: attempt.number,
-        amountMinor: attempt.amount_minor,
+        amountMinor: attempt.amountMinor,
       })),
-    liveRefunds: live.count,
+    liveRefunds: live.size,
   };
 }
 

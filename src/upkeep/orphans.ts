@@ -7,23 +7,37 @@ import {
 import {
   REFUND_TASK_QUEUE,
   REFUND_WORKFLOW_TYPE,
+  refundIdOf,
   refundWorkflowId,
   type RefundWorkflow,
 } from '../../workflows/messages.js';
 import { resumeOptions, type OpenRefund } from '../../workflows/start-options.js';
 import type { Database } from '../ledger/database.js';
-import { openRefunds } from '../ledger/open-refunds.js';
+import { countOpenRefunds, openAmong, openRefundIds } from '../ledger/open-refunds.js';
 
-const PAGE_SIZE = 500;
 const RUNS_PAGE_SIZE = 1_000;
 const AT_ONCE = 20;
 /** A run in trouble for so long, as two sweeps have seen it, does not go on by itself. A little less than their pace. */
 export const STUCK_AFTER_MS = 50_000;
 /** Ours begin at once; continuing as new may take the engine a second. */
 const BEGINS_WITHIN_MS = 60_000;
+/** A comparison that took a second is followed by the next one twenty seconds later at the earliest. */
+const COMPARED_AFTER_TIMES = 20;
+/** However long one takes, and also where both sides count the same: what runs too much may hide what is missing. */
+const COMPARED_EVERY_MS = 3_600_000;
+const ENGINE_ANSWERS_WITHIN_MS = 30_000;
 const STATUS_RUNNING = 1;
+const GRPC_INVALID_ARGUMENT = 3;
 const GRPC_NOT_FOUND = 5;
 const RUNNING = `ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '${refundWorkflowId('')}'`;
+const OF_OURS = `WorkflowType = '${REFUND_WORKFLOW_TYPE}' AND TaskQueue = '${REFUND_TASK_QUEUE}'`;
+const IN_TROUBLE = 'TemporalReportedProblems IS NOT NULL';
+
+/** When one process compared everything last, and how long that took; kept from one sweep to the next. */
+export interface Pace {
+  comparedAtMs: number;
+  tookMs: number;
+}
 
 export interface Sweep {
   /**
@@ -32,6 +46,8 @@ export interface Sweep {
    * sweeps next begins anew, which costs a minute.
    */
   readonly troubledSinceMs: Map<string, number>;
+  /** Without one, everything is compared. */
+  readonly pace: Pace;
   readonly nowMs: number;
   /** Told as it goes on, since a sweep over many may end half-way. */
   readonly onResumed: (refundIds: readonly string[]) => void;
@@ -42,6 +58,8 @@ export interface Sweep {
  * Gives every open refund that lacks one a run that goes on from the ledger: its workflow isn't running (terminated, lost
  * with Temporal's database), can't go on (a history restored under live workers, code that no longer fits it), or isn't
  * the refund's at all, but something that was started by hand under its id. Those two are ended.
+ * What is stuck is found each time; what is missing, by counting each time and by comparing all of it when the counts
+ * differ, or at times: with very many open refunds that is long work, and takes a small part of the time.
  * Safe to repeat and to run twice at once: a workflow that runs well is left as it is.
  * @returns the refunds for which a run was started. @throws where the engine or the ledger does not answer.
  */
@@ -50,22 +68,76 @@ export async function resumeOrphans(
   client: Client,
   {
     troubledSinceMs = new Map(),
+    pace = { comparedAtMs: -Infinity, tookMs: 0 },
     nowMs = Date.now(),
     onResumed = () => undefined,
     onEnded = () => undefined,
   }: Partial<Sweep> = {},
 ): Promise<readonly string[]> {
-  const sweep: Sweep = { troubledSinceMs, nowMs, onResumed, onEnded };
-  const going = await goingWorkflowIds(client, sweep);
+  const sweep: Sweep = { troubledSinceMs, pace, nowMs, onResumed, onEnded };
+  const freed = await takeUpAll(db, client, await endStuck(client, sweep), sweep);
+  if (!(await isComparisonDue(db, client, sweep))) return freed;
+  return [...freed, ...(await takeUpAll(db, client, await compare(db, client, sweep), sweep))];
+}
+
+/** @returns the refunds whose runs were stuck. */
+async function endStuck(client: Client, sweep: Sweep): Promise<readonly string[]> {
+  const stuck = stuckAmong(await runsInTrouble(client, sweep.nowMs), sweep);
+  await inBatches(client, stuck, (run) => endIfStillTroubled(client, run, sweep));
+  return stuck.flatMap(({ workflowId }) => refundIdOf(workflowId) ?? []);
+}
+
+async function runsInTrouble(client: Client, nowMs: number): Promise<readonly Run[]> {
+  const runs: Run[] = [];
+  try {
+    for await (const page of runsShown(client, `${RUNNING} AND ${IN_TROUBLE}`, nowMs)) runs.push(...page);
+  } catch (error) {
+    // An older server does not know that attribute.
+    if (!hasCode(error, GRPC_INVALID_ARGUMENT)) throw error;
+  }
+  return runs;
+}
+
+async function isComparisonDue(db: Database, client: Client, { pace, nowMs }: Sweep): Promise<boolean> {
+  // Absolute: a clock that was wrong must not put it off.
+  const sinceMs = Math.abs(nowMs - pace.comparedAtMs);
+  if (sinceMs >= COMPARED_EVERY_MS) return true;
+  if (sinceMs < pace.tookMs * COMPARED_AFTER_TIMES) return false;
+  const begun = `ExecutionTime <= '${new Date(nowMs + BEGINS_WITHIN_MS).toISOString()}'`;
+  const { count } = await inTime(client, () =>
+    client.workflow.count(`${RUNNING} AND ${OF_OURS} AND ${begun}`),
+  );
+  return count !== (await countOpenRefunds(db));
+}
+
+/** @returns the open refunds of which visibility, which may lag by seconds, shows no run that goes on. */
+async function compare(db: Database, client: Client, { pace, nowMs }: Sweep): Promise<readonly string[]> {
+  const fromMs = performance.now();
+  const going = new Set<string>();
+  for await (const page of runsShown(client, RUNNING, nowMs)) {
+    for (const { workflowId, isOurs } of page) if (isOurs) going.add(workflowId);
+  }
+  const orphans = (await openRefundIds(db)).filter((id) => !going.has(refundWorkflowId(id)));
+  pace.comparedAtMs = nowMs;
+  pace.tookMs = performance.now() - fromMs;
+  return orphans;
+}
+
+async function takeUpAll(
+  db: Database,
+  client: Client,
+  refundIds: readonly string[],
+  sweep: Sweep,
+): Promise<readonly string[]> {
   const all: string[] = [];
-  for await (const page of openRefunds(db, PAGE_SIZE)) {
-    const orphans = page.filter(({ id }) => !going.has(refundWorkflowId(id)));
-    await inBatches(orphans, async (batch) => {
-      const started = await Promise.all(batch.map((refund) => takeUp(client, refund, sweep)));
-      const resumed = batch.filter((_, at) => started[at]).map(({ id }) => id);
-      if (resumed.length > 0) onResumed(resumed);
-      all.push(...resumed);
-    });
+  for (let at = 0; at < refundIds.length; at += AT_ONCE) {
+    const refunds = await openAmong(db, refundIds.slice(at, at + AT_ONCE));
+    const started = await inTime(client, () =>
+      Promise.all(refunds.map((refund) => takeUp(client, refund, sweep))),
+    );
+    const resumed = refunds.filter((_, index) => started[index]).map(({ id }) => id);
+    if (resumed.length > 0) sweep.onResumed(resumed);
+    all.push(...resumed);
   }
   return all;
 }
@@ -79,31 +151,15 @@ interface Run {
   readonly isTroubled: boolean;
 }
 
-/** Those that run well, as the engine's visibility shows them, which may lag by seconds. Ends what is stuck. */
-async function goingWorkflowIds(client: Client, sweep: Sweep): Promise<ReadonlySet<string>> {
-  const runs = await runsShown(client, sweep.nowMs);
-  const stuck = stuckAmong(runs, sweep);
-  await inBatches(stuck, (batch) => Promise.all(batch.map((run) => endIfStillTroubled(client, run, sweep))));
-  const going = new Set(runs.map(({ workflowId }) => workflowId));
-  for (const { workflowId } of [...stuck, ...runs.filter((run) => !run.isOurs)]) going.delete(workflowId);
-  return going;
-}
-
 /** Not by the client's own list: it throws at what it can't decode, and anybody may write a memo. */
-async function runsShown(client: Client, nowMs: number): Promise<Run[]> {
-  const runs: Run[] = [];
+async function* runsShown(client: Client, query: string, nowMs: number): AsyncGenerator<Run[]> {
   let nextPageToken: Uint8Array = new Uint8Array();
   do {
-    const page = await client.workflowService.listWorkflowExecutions({
-      namespace: client.options.namespace,
-      query: RUNNING,
-      pageSize: RUNS_PAGE_SIZE,
-      nextPageToken,
-    });
-    runs.push(...page.executions.map((info) => runOf(info, nowMs)));
+    const asked = { namespace: client.options.namespace, query, pageSize: RUNS_PAGE_SIZE, nextPageToken };
+    const page = await inTime(client, () => client.workflowService.listWorkflowExecutions(asked));
+    yield page.executions.map((info) => runOf(info, nowMs));
     nextPageToken = page.nextPageToken;
   } while (nextPageToken.length > 0);
-  return runs;
 }
 
 function runOf(info: RawWorkflowExecutionInfo, nowMs: number): Run {
@@ -169,7 +225,7 @@ async function openRun(client: Client, workflowId: string, nowMs: number): Promi
     });
     return info && !info.closeTime ? runOf(info, nowMs) : null;
   } catch (error) {
-    if (isGrpcServiceError(error) && (error.code as number) === GRPC_NOT_FOUND) return null;
+    if (hasCode(error, GRPC_NOT_FOUND)) return null;
     throw error;
   }
 }
@@ -187,8 +243,20 @@ async function end(client: Client, { workflowId, runId }: Run, why: string, swee
 }
 
 async function inBatches<T>(
+  client: Client,
   all: readonly T[],
-  run: (batch: readonly T[]) => Promise<unknown>,
+  run: (each: T) => Promise<unknown>,
 ): Promise<void> {
-  for (let at = 0; at < all.length; at += AT_ONCE) await run(all.slice(at, at + AT_ONCE));
+  for (let at = 0; at < all.length; at += AT_ONCE) {
+    await inTime(client, () => Promise.all(all.slice(at, at + AT_ONCE).map(run)));
+  }
+}
+
+/** Each part of its own: all of them together may take minutes. */
+function inTime<T>(client: Client, ask: () => Promise<T>): Promise<T> {
+  return client.withDeadline(Date.now() + ENGINE_ANSWERS_WITHIN_MS, ask);
+}
+
+function hasCode(error: unknown, code: number): boolean {
+  return isGrpcServiceError(error) && (error.code as number) === code;
 }

@@ -5,7 +5,7 @@ import type { Database } from '../ledger/database.js';
 import { registerSearchAttributes } from '../temporal.js';
 import { reconcileContradictions } from './contradictions.js';
 import { forgetDeliveries, startDeliveries } from './deliveries.js';
-import { resumeOrphans } from './orphans.js';
+import { resumeOrphans, type Pace, type Sweep } from './orphans.js';
 import { ensureReconciliationSchedule } from './reconciliation-schedule.js';
 import type { UpkeepTask } from './upkeep.js';
 import { createWaker } from './waking.js';
@@ -35,11 +35,12 @@ export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
   const { db, client, providers, timeZone, nowMs } = deps;
   const waker = createWaker(db, client, providers, nowMs);
   const troubledSinceMs = new Map<string, number>();
+  const pace: Pace = { comparedAtMs: -Infinity, tookMs: 0 };
   return [
     {
       name: 'orphans',
       everyMs: SWEEP_EVERY_MS,
-      run: () => withinReason(deps, () => sweepOrphans(deps, troubledSinceMs)),
+      run: () => sweepOrphans(deps, { troubledSinceMs, pace }),
     },
     {
       name: 'reconciliation-schedule',
@@ -62,13 +63,14 @@ export function upkeepTasks(deps: TaskDeps): readonly UpkeepTask[] {
 }
 
 async function sweepOrphans(
-  { db, connection, client, nowMs, observe, log }: TaskDeps,
-  troubledSinceMs: Map<string, number>,
+  deps: TaskDeps,
+  seenBefore: Pick<Sweep, 'troubledSinceMs' | 'pace'>,
 ): Promise<void> {
+  const { db, connection, client, nowMs, observe, log } = deps;
   // A server whose database was lost knows neither our attributes nor any run.
-  await registerSearchAttributes(connection, client.options.namespace);
+  await withinReason(deps, () => registerSearchAttributes(connection, client.options.namespace));
   await resumeOrphans(db, client, {
-    troubledSinceMs,
+    ...seenBefore,
     nowMs: nowMs(),
     onEnded: (run, why) => log.warn({ ...run, why }, 'a run that held the id of a refund was ended'),
     onResumed: (refundIds) => {
