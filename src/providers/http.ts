@@ -116,8 +116,9 @@ class Call implements Dispatcher.DispatchHandler {
   private dispatch(pool: Pool): void {
     const { method, path, headers, body } = this.request;
     try {
-      // Not idempotent: undici must never put a request into its queue a second time.
-      pool.dispatch({ method, path, headers, body: body ?? null, idempotent: false }, this);
+      // Not idempotent: undici must never put a request into its queue a second time. No reset: it would close the
+      // connection after each DELETE that has a body.
+      pool.dispatch({ method, path, headers, body: body ?? null, idempotent: false, reset: false }, this);
     } catch (error) {
       this.onResponseError(null, error);
     }
