@@ -23,7 +23,7 @@ import type {
   ReconciliationSteps,
 } from './interface.js';
 import { compensate, review, settle, takeLane } from './ledger.activity.js';
-import { look, watch } from './look.activity.js';
+import { confirm, look, watch } from './look.activity.js';
 import {
   beginReconciliation,
   nextPayments,
@@ -43,6 +43,7 @@ export function createLedgerActivities(
   return {
     admit: local('admit', admit),
     takeLane: local('takeLane', takeLane),
+    confirm: local('confirm', confirm),
     settle: local('settle', settle),
     compensate: local('compensate', compensate),
     review: local('review', review),

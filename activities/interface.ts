@@ -17,6 +17,11 @@ export interface LedgerActivities {
   takeLane(input: {
     refundId: string;
   }): Promise<{ kind: 'taken' } | { kind: 'busy'; behindRefundId: string }>;
+  /**
+   * One reading of a few seconds at most, and the settlement where it shows that all is done. `unavailable`: that was too
+   * short, and the provider's own queue has the time.
+   */
+  confirm(input: { refundId: string; source: EvidenceSource }): Promise<LookResult | ClosedResult>;
   settle(input: { refundId: string }): Promise<ClosingResult>;
   compensate(input: { refundId: string; reason: FailureReason }): Promise<ClosingResult>;
   review(input: { refundId: string; why: string }): Promise<void>;
@@ -146,9 +151,13 @@ export interface SubmitActivityResult {
   readonly wakeRefundId: string | null;
 }
 
-export type ClosingResult =
-  | { readonly kind: 'closed'; readonly status: RefundStatus; readonly wakeRefundId: string | null }
-  | { readonly kind: 'refused'; readonly why: string };
+export type ClosingResult = ClosedResult | { readonly kind: 'refused'; readonly why: string };
+
+export interface ClosedResult {
+  readonly kind: 'closed';
+  readonly status: RefundStatus;
+  readonly wakeRefundId: string | null;
+}
 
 /** An open refund without a process gets one that goes on from the ledger, and reads nothing else. */
 export interface RefundResume {
@@ -208,6 +217,8 @@ export type AdmitResult =
       readonly terms: SagaTerms;
       /** Votes are waited for first. */
       readonly approval?: ApprovalWait;
+      /** Nobody else had the payment's lane. */
+      readonly holdsLane?: true;
     }
   /** This very refund is open and its earlier run is gone (reset, lost): this run goes on from the ledger. */
   | { readonly verdict: Extract<AdmissionVerdict, { kind: 'replayed' }>; readonly resume: Resume }

@@ -5,12 +5,29 @@ import { loadRefund } from '../src/ledger/refunds.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
 import { notDecidedYet } from './failures.js';
 import { readGuarded } from './guarded-calls.js';
-import type { ProviderActivities } from './interface.js';
+import { settle } from './ledger.activity.js';
+import type { LedgerActivities, ProviderActivities } from './interface.js';
+
+/** The workflow task waits for this reading; what takes longer is for the provider's own queue. */
+const QUICK_READ_MS = 3_000;
+
+/** For what is most likely there to be seen: looks, and settles what has landed. */
+export async function confirm(
+  deps: ActivityDeps,
+  input: Parameters<LedgerActivities['confirm']>[0],
+): ReturnType<LedgerActivities['confirm']> {
+  const result = await look(deps, input, QUICK_READ_MS);
+  if (result.kind !== 'landed') return result;
+  const closing = await settle(deps, input);
+  // Why the ledger refuses is for the saga's own settlement to hear.
+  return closing.kind === 'closed' ? closing : result;
+}
 
 /** Reads the provider once and stores what that says of the refund's last attempt. */
 export async function look(
   deps: ActivityDeps,
   input: Parameters<ProviderActivities['look']>[0],
+  withinMs?: number,
 ): Promise<LookResult> {
   const { refund, payment } = await loadRefund(deps.db, input.refundId);
   // Whoever reaches Temporal may have told the run that its review was not resolved.
@@ -21,7 +38,7 @@ export async function look(
   if (!provider) return { kind: 'unavailable', retryAfterMs: null };
 
   const readAtMs = deps.nowMs();
-  const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)));
+  const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)), withinMs);
   if (read.kind !== 'found') {
     await noteLook(deps.db, refund.id, deps.nowMs());
     if (read.kind !== 'unavailable') {

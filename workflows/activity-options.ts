@@ -18,8 +18,8 @@ export const LEDGER_STEP: LocalActivityOptions = {
   localRetryThreshold: '100ms',
 };
 
-/** With its one reading at the provider, which has 3 s of its own. */
-export const ADMISSION_STEP: LocalActivityOptions = { ...LEDGER_STEP, startToCloseTimeout: '6s' };
+/** With one reading at the provider, which has 3 s of its own. */
+export const READING_STEP: LocalActivityOptions = { ...LEDGER_STEP, startToCloseTimeout: '6s' };
 
 /** What a person asked is judged in the ledger, again and again until PostgreSQL answers; a repeat changes nothing. */
 export const MESSAGE_STEP: ActivityOptions = {

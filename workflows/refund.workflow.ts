@@ -21,7 +21,7 @@ import type {
   LedgerActivities,
   ProviderActivities,
 } from '../activities/interface.js';
-import { ADMISSION_STEP, LEDGER_STEP, providerCall, providerWatch } from './activity-options.js';
+import { LEDGER_STEP, providerCall, providerWatch, READING_STEP } from './activity-options.js';
 import { describeStage } from './details.js';
 import { refundIdOf, type Start } from './messages.js';
 import { afterWait, dismissResolutions, heed, isWoken, listen, noNews, wake, type News } from './news.js';
@@ -102,15 +102,19 @@ async function carryOut(
   switch (step.kind) {
     case 'admit': {
       const admission = await ledger.admit.executeWithOptions(
-        { ...ADMISSION_STEP, summary: 'Validate and reserve' },
+        { ...READING_STEP, summary: 'Validate and reserve' },
         [start],
       );
       news.verdict = admission.verdict;
       if ('resume' in admission) return { kind: 'resumed', ...admission.resume };
       if ('status' in admission) return { kind: 'closed', status: admission.status };
       if (!('terms' in admission)) return { kind: 'notAdmitted' };
-      const { terms, approval } = admission;
-      return { kind: 'admitted', terms, ...(approval ? { approval } : {}) };
+      const { terms, approval, holdsLane } = admission;
+      return {
+        ...{ kind: 'admitted', terms },
+        ...(approval ? { approval } : {}),
+        ...(holdsLane ? { holdsLane } : {}),
+      };
     }
     case 'expire':
       return expire(refundId);
@@ -196,6 +200,14 @@ async function look(refundId: string, state: SagaState, news: News): Promise<Obs
   const terms = termsOf(state);
   const source = heed(news) === 'webhook' ? 'webhook' : 'poll';
   news.heeded = null;
+  if (terms.confirmsQuickly && source === 'webhook' && state.stage === 'confirming') {
+    const seen = await ledger.confirm.executeWithOptions(
+      { ...READING_STEP, summary: `Look at ${terms.provider}, settle` },
+      [{ refundId, source }],
+    );
+    if (seen.kind === 'closed') return closed(seen);
+    if (seen.kind !== 'unavailable') return { kind: 'looked', result: seen };
+  }
   try {
     const result = await provider.look.executeWithOptions(
       { ...providerCall(terms), summary: `Look at ${terms.provider}` },

@@ -23,6 +23,8 @@ export interface SagaTerms {
   readonly providerUnavailableWaitMs: number;
   readonly processingReviewAfterMs: number;
   readonly unknownReviewAfterMs: number;
+  /** What a webhook tells of is read, and settled, within the workflow task. Absent in a run that older code admitted. */
+  readonly confirmsQuickly?: true;
   /** Absent in a run that older code admitted: it reminds of nothing, as it did then. */
   readonly reminders?: { readonly everyMs: number; readonly escalateAfterMs: number };
 }
@@ -154,7 +156,13 @@ export type Resolved =
 
 export type Observation =
   | { readonly kind: 'started' }
-  | { readonly kind: 'admitted'; readonly terms: SagaTerms; readonly approval?: ApprovalWait }
+  /** `holdsLane`: it was free, and was taken with the admission. */
+  | {
+      readonly kind: 'admitted';
+      readonly terms: SagaTerms;
+      readonly approval?: ApprovalWait;
+      readonly holdsLane?: true;
+    }
   | { readonly kind: 'notAdmitted' }
   /** An earlier run admitted it and is gone: the ledger says how far it came. */
   | {

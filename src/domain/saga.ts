@@ -54,7 +54,7 @@ export function decide(state: SagaState, seen: Observation, nowMs: number): Deci
     case 'admitted':
       return seen.approval
         ? awaitApproval({ ...state, terms: seen.terms }, seen.approval, nowMs)
-        : goAhead({ ...state, terms: seen.terms }, nowMs);
+        : (seen.holdsLane ? submit : goAhead)({ ...state, terms: seen.terms }, nowMs);
     case 'approval':
       return afterApproval(state, seen.standing, nowMs);
     case 'approvalSeen':

@@ -82,6 +82,7 @@ export function fakeActivities(): FakeActivities {
         return activities.admit(start);
       },
       takeLane: (input) => enter(input.refundId, 'takeLane').activities.takeLane(input),
+      confirm: (input) => enter(input.refundId, `confirm ${input.source}`).activities.confirm(input),
       settle: (input) => enter(input.refundId, 'settle').activities.settle(input),
       compensate: (input) => enter(input.refundId, `compensate ${input.reason}`).activities.compensate(input),
       review: (input) => enter(input.refundId, 'review').activities.review(input),
@@ -148,6 +149,7 @@ function goingWell(refundId: string, terms: Partial<SagaTerms>): Omit<Activities
     submit: async ({ attempt }) => answered({ kind: 'done', attempt }),
     look: async () => ({ kind: 'landed' }),
     watch: async () => ({ kind: 'landed' }),
+    confirm: async () => ({ kind: 'closed', status: 'succeeded', wakeRefundId: null }),
     settle: async () => ({ kind: 'closed', status: 'succeeded', wakeRefundId: null }),
     compensate: async () => ({ kind: 'closed', status: 'failed', wakeRefundId: null }),
     review: async () => undefined,
