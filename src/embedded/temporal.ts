@@ -35,6 +35,8 @@ export interface TemporalPlace {
 }
 
 export interface RunningTemporal extends TemporalPlace {
+  /** Its own figures, in Prometheus' format; null where it does not say where they are. */
+  readonly metricsUrl: string | null;
   /** Resolves when it ends without being asked to; the text says why. */
   readonly died: Promise<string>;
   stop(): Promise<void>;
@@ -106,6 +108,7 @@ async function startAt(
   writeProcessRecord(recordFile(dataDir), server.pid, place satisfies TemporalPlace);
   return {
     ...place,
+    metricsUrl: /Temporal Metrics:\s*(http\S+)/.exec(server.logTail())?.[1] ?? null,
     died: server.ended.then((why) => `${why}\n${server.logTail()}`),
     stop: async () => {
       await server.stop('SIGTERM', STOP_TIMEOUT_MS);
