@@ -1,4 +1,5 @@
 import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
+import type { AwaitedWebhooks } from '../src/ledger/awaited-webhooks.js';
 import type { Database } from '../src/ledger/database.js';
 import type { PolicyShelf } from '../src/ledger/policies.js';
 import type { ProviderDefinition } from '../src/providers/definition.js';
@@ -12,6 +13,8 @@ export interface ActivityDeps {
   readonly policies: PolicyShelf;
   /** What the front door's messages are checked with. */
   readonly frontDoorKeys: ProofKeys;
+  /** Providers' webhooks, for a call that waits for its confirmation. */
+  readonly webhooks: AwaitedWebhooks;
   readonly timings: Timings;
   readonly nowMs: () => number;
   readonly log: {

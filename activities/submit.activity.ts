@@ -1,6 +1,7 @@
 import { activityInfo } from '@temporalio/activity';
 import type { PaymentRead, RefundProvider, SubmitOutcome } from '../src/domain/provider.js';
 import { assertNever } from '../src/domain/errors.js';
+import type { LookResult, SubmitResult } from '../src/domain/saga-state.js';
 import { REPEAT_FOR_MS } from '../src/domain/saga-bounds.js';
 import {
   claimAttempt,
@@ -17,9 +18,12 @@ import { loadRefund, UNUSABLE_READING, type PaymentRow, type RefundRow } from '.
 import { providerNamed, type ActivityDeps } from './deps.js';
 import { askToSubmit, readGuarded, reportSubmit, shutError } from './guarded-calls.js';
 import type { SubmitActivityResult } from './interface.js';
+import { look } from './look.activity.js';
 
 /** From the claim until the bytes must have left: past it the claim is void. A quick provider is given less. */
 const SEND_WITHIN_MS_MAX = 2_000;
+/** With the call before it still less than three seconds, from which on the engine is told that the worker lives. */
+const WATCH_MS_MAX = 2_500;
 
 interface Subject {
   readonly refund: RefundRow;
@@ -41,7 +45,8 @@ export async function submit(
   const workflowNowMs = Number.isFinite(input.nowMs) ? input.nowMs : 0;
   const subject = { refund, payment, number, decisionMs: Math.max(workflowNowMs, deps.nowMs()) };
   const { provider } = providerNamed(deps, refund.provider);
-  const attempts = await attemptsOf(deps.db, refund.id, number);
+  // Row and number are written in one transaction: no attempt is later than the refund's own number.
+  const attempts = number === next ? [] : await attemptsOf(deps.db, refund.id, number);
   const existing = attempts.find((attempt) => attempt.number === number);
   if (existing) return continueClaimed(deps, provider, subject, existing);
   if (refund.status !== 'pending') return notPending(refund);
@@ -212,21 +217,61 @@ async function call(
       'the outcome of a submit is unknown',
     );
   }
-  const stored = await storeAnswer(deps, { refundId: refund.id, number: attempt.number, outcome });
+  const watchMs = watchMsFor(deps, refund);
+  const stored = await storeAnswer(deps, { refundId: refund.id, number: attempt.number, outcome }, watchMs);
   await reportSubmit(deps, permit, outcome);
-  return stored;
+  return stored.result.kind === 'accepted' && watchMs > 0
+    ? awaitWord(deps, { refund, payment }, attempt, stored, watchMs)
+    : stored;
+}
+
+/** Half of what the refund's own first look would wait, so that it comes little later where there is no webhook. */
+function watchMsFor(deps: ActivityDeps, { provider }: RefundRow): number {
+  const { sendsWebhooks } = providerNamed(deps, provider).definition;
+  return sendsWebhooks ? Math.min(WATCH_MS_MAX, deps.timings.confirmPollMs / 2) : 0;
+}
+
+/**
+ * Most confirmations come at once, and what comes here spares the refund a wait of its own. Nothing rests on it: a
+ * worker that dies meanwhile has stored the answer, and the refund's own looks find the rest.
+ */
+async function awaitWord(
+  deps: ActivityDeps,
+  { refund, payment }: Pick<Subject, 'refund' | 'payment'>,
+  attempt: AttemptRow,
+  accepted: SubmitActivityResult,
+  watchMs: number,
+): Promise<SubmitActivityResult> {
+  const { provider, provider_payment_id: providerPaymentId } = payment;
+  const atProvider = { provider, providerPaymentId };
+  const read = () => look(deps, { refundId: refund.id, source: 'webhook' });
+  let seen = (await deps.webhooks.named(atProvider, watchMs)) ? await read() : null;
+  if (!isDecided(seen) && (await deps.webhooks.endWatch(attempt, atProvider))) seen = await read();
+  if (!isDecided(seen)) return accepted;
+  const { number } = attempt;
+  const result: SubmitResult =
+    seen.kind === 'landed'
+      ? { kind: 'done', attempt: number }
+      : { kind: 'declined', attempt: number, resolveFirst: false };
+  return { ...accepted, result };
+}
+
+function isDecided(seen: LookResult | null): seen is { readonly kind: 'landed' | 'rejected' } {
+  return seen?.kind === 'landed' || seen?.kind === 'rejected';
 }
 
 /** The answer exists in this process alone until it is stored: the ledger's absence is waited out, not given up on. */
 async function storeAnswer(
   deps: ActivityDeps,
   answered: { refundId: string; number: number; outcome: SubmitOutcome },
+  watchMs: number,
 ): Promise<SubmitActivityResult> {
   const untilMs =
     activityInfo().currentAttemptScheduledTimestampMs + activityInfo().startToCloseTimeoutMs - 10_000;
   for (;;) {
     try {
-      return await recordAnswer(deps.db, { ...answered, nowMs: deps.nowMs() });
+      const nowMs = deps.nowMs();
+      return await recordAnswer(deps.db, { ...answered, nowMs, watchedUntilMs: nowMs + watchMs });
     } catch (error) {
       if (deps.nowMs() > untilMs) throw error;
       deps.log.error({ refundId: answered.refundId, err: error }, 'an answer could not be stored yet');

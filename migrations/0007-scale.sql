@@ -3,6 +3,13 @@
 
 CREATE INDEX payments_by_created ON payments (created_at DESC, id DESC);
 
+-- Whose an id of the provider is, asked at each answer and look.
+CREATE INDEX provider_attempts_by_provider_id ON provider_attempts (provider_refund_id)
+  WHERE provider_refund_id IS NOT NULL;
+
+-- So long the worker that called takes the provider's webhooks itself, and the refund's process is not woken by them.
+ALTER TABLE provider_attempts ADD COLUMN watched_until timestamptz;
+
 -- Only for the list of all refunds, which says so by its condition. To a list of one status or provider it looks like the
 -- shorter way, and leads through all that are newer: what is open is new, and what has ended is old.
 DROP INDEX refunds_by_created;
@@ -15,4 +22,6 @@ ALTER FUNCTION refuse_event_without_mac() SET enable_seqscan = off;
 ALTER FUNCTION refuse_event_without_mac() RESET enable_seqscan;
 DROP INDEX refunds_by_created;
 CREATE INDEX refunds_by_created ON refunds (created_at DESC, id DESC);
+ALTER TABLE provider_attempts DROP COLUMN watched_until;
+DROP INDEX provider_attempts_by_provider_id;
 DROP INDEX payments_by_created;

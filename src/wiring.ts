@@ -4,6 +4,7 @@ import type { ActivityDeps, Observe, ObserveDeliveries } from '../activities/dep
 import type { RefundProvider } from './domain/provider.js';
 import type { Config, ProviderSetup, ServiceConfig } from './config.js';
 import { databaseUrlOf } from './database-url.js';
+import { createAwaitedWebhooks } from './ledger/awaited-webhooks.js';
 import { createCredentialStore, type Sealing } from './ledger/credentials.js';
 import { openDatabase, type Database } from './ledger/database.js';
 import { hasMacs } from './ledger/event-chain.js';
@@ -92,6 +93,7 @@ export function activityDeps(
     providers: parts.providers,
     policies: createPolicyShelf(parts.db, parts.policy, { nowMs: () => Date.now(), log }),
     frontDoorKeys: config.frontDoorKeys,
+    webhooks: createAwaitedWebhooks(parts.db, () => Date.now()),
     timings: {
       providerTimeoutMs: config.providerTimeoutMs,
       providerQuietMs: config.providerQuietMs,

@@ -93,8 +93,8 @@ export class WebhooksController {
   private async passOn(provider: string, providerPaymentId: string): Promise<void> {
     const { db, engine, log, nowMs } = this.deps;
     try {
-      const concerned = await concernedBy(db, provider, providerPaymentId);
-      if (!concerned) return;
+      const concerned = await concernedBy(db, provider, providerPaymentId, nowMs());
+      if (!concerned || concerned.isWatched) return;
       const { paymentId, openRefundIds, attemptIsOpen } = concerned;
       await Promise.all([
         ...openRefundIds.map((id) => engine.hint(id, 'webhook')),

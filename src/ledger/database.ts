@@ -158,6 +158,7 @@ export interface Schema {
     conclusion: 'landed' | 'declined' | 'not_sent' | 'absent' | 'other_amount' | null;
     concluded_at: Date | null;
     doubts: ColumnType<readonly Doubt[], string | undefined, string>;
+    watched_until: ColumnType<Date | null, undefined, Date | null>;
   };
   lanes: { payment_id: string; holder_refund_id: string; taken_at: Date };
   lane_waiters: {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { createHash } from 'node:crypto';
 import { isOpen, REFUND_STATUSES } from '../domain/refund.js';
 import type { Database, LedgerTransaction } from './database.js';
@@ -39,6 +40,8 @@ export interface Concerned {
   readonly openRefundIds: readonly string[];
   /** One of them has an open attempt: it looks by itself, and only it can say whose a new entry is. */
   readonly attemptIsOpen: boolean;
+  /** A worker waits for just this word beside its call, and marks the delivery as followed itself. */
+  readonly isWatched: boolean;
 }
 
 /** Null: no such payment is registered. */
@@ -46,44 +49,42 @@ export async function concernedBy(
   db: Database,
   provider: string,
   canonicalPaymentId: string,
+  nowMs: number,
 ): Promise<Concerned | null> {
-  const payment = await db
+  const rows = await db
     .selectFrom('payments')
-    .select('id')
-    .where('provider', '=', provider)
-    .where('provider_payment_id', '=', canonicalPaymentId)
-    .executeTakeFirst();
-  if (!payment) return null;
-  const refunds = await db
-    .selectFrom('refunds')
-    .select(['id', 'created_at'])
-    .select((select) =>
-      select
-        .exists(
-          select
-            .selectFrom('provider_attempts as attempt')
-            .select('attempt.number')
-            .whereRef('attempt.refund_id', '=', 'refunds.id')
-            .where('attempt.conclusion', 'is', null),
-        )
-        .as('attempt_is_open'),
+    .leftJoin('refunds', (join) =>
+      join
+        .onRef('refunds.payment_id', '=', 'payments.id')
+        .on('refunds.status', 'in', REFUND_STATUSES.filter(isOpen)),
     )
-    .where('payment_id', '=', payment.id)
-    .where('status', 'in', REFUND_STATUSES.filter(isOpen))
-    .orderBy('created_at')
+    .leftJoin('provider_attempts as attempt', (join) =>
+      join.onRef('attempt.refund_id', '=', 'refunds.id').on('attempt.conclusion', 'is', null),
+    )
+    .select([
+      'payments.id as paymentId',
+      'refunds.id as refundId',
+      'attempt.number as openAttempt',
+      'attempt.watched_until as watchedUntil',
+    ])
+    .where('payments.provider', '=', provider)
+    .where('payments.provider_payment_id', '=', canonicalPaymentId)
+    .orderBy('refunds.created_at')
     .execute();
-  return {
-    paymentId: payment.id,
-    openRefundIds: refunds.map(({ id }) => id),
-    attemptIsOpen: refunds.some((refund) => refund.attempt_is_open),
-  };
+  const [first] = rows;
+  return (
+    (first && {
+      paymentId: first.paymentId,
+      openRefundIds: [...new Set(rows.flatMap(({ refundId }) => refundId ?? []))],
+      attemptIsOpen: rows.some(({ openAttempt }) => openAttempt !== null),
+      isWatched: rows.some(({ watchedUntil }) => watchedUntil !== null && watchedUntil.getTime() > nowMs),
+    }) ??
+    null
+  );
 }
 
 /** Whether deliveries wait that named the payment and that nobody has followed. */
-export async function hasUnmatchedDeliveries(
-  db: Database,
-  payment: { readonly provider: string; readonly providerPaymentId: string },
-): Promise<boolean> {
+export async function hasUnmatchedDeliveries(db: Database, payment: PaymentAtProvider): Promise<boolean> {
   const waiting = await db
     .selectFrom('webhook_inbox')
     .select('digest')
@@ -93,6 +94,33 @@ export async function hasUnmatchedDeliveries(
     .limit(1)
     .executeTakeFirst();
   return waiting !== undefined;
+}
+
+export interface PaymentAtProvider {
+  readonly provider: string;
+  readonly providerPaymentId: string;
+}
+
+/** Marks all that came of these payments as followed. @returns those of them that were named. */
+export async function takeDeliveries(
+  db: Database,
+  payments: readonly PaymentAtProvider[],
+  nowMs: number,
+): Promise<readonly PaymentAtProvider[]> {
+  const providers = payments.map(({ provider }) => provider);
+  const ids = payments.map(({ providerPaymentId }) => providerPaymentId);
+  const taken = await db
+    .updateTable('webhook_inbox')
+    .set({ matched_at: new Date(nowMs) })
+    .where('matched_at', 'is', null)
+    .where(
+      sql<boolean>`(provider, provider_payment_id) IN (SELECT * FROM unnest(${providers}::text[], ${ids}::text[]))`,
+    )
+    .returning(['provider', 'provider_payment_id'])
+    .execute();
+  return taken.flatMap(({ provider, provider_payment_id: providerPaymentId }) =>
+    providerPaymentId === null ? [] : { provider, providerPaymentId },
+  );
 }
 
 /** Marks what came until `untilMs` as followed. @returns how many deliveries that were. */
