@@ -17,7 +17,6 @@ import {
 } from '../src/ledger/admission.js';
 import { approvalWait } from '../src/ledger/approval-standing.js';
 import { attemptsOf } from '../src/ledger/attempts.js';
-import { takeLane } from '../src/ledger/lanes.js';
 import { findPayment, findPaymentAtProvider } from '../src/ledger/payments.js';
 import { referenceOf } from '../src/ledger/payment-row.js';
 import { findRefund } from '../src/ledger/refund-reads.js';
@@ -96,7 +95,7 @@ async function answerTo(
         verdict: { kind: 'admitted', refundId: outcome.refund.id, firstAskId: outcome.firstAskId },
         terms: await termsOf(deps, outcome.refund),
         ...(await waitOf(deps, outcome.refund)),
-        ...(await laneOf(deps, outcome.refund)),
+        ...(outcome.holdsLane ? { holdsLane: true } : {}),
       };
     case 'refused':
       return { verdict: { kind: 'refused', broken: outcome.broken, firstAskId: outcome.firstAskId } };
@@ -258,6 +257,7 @@ function rulesOf(
         provider: payment.provider,
         requester: start.actor,
       }),
+    needsLane: (payment) => !providerNamed(deps, payment.provider).definition.capabilities.idempotentSubmit,
     contentHash: (payment, amountMinor) =>
       contentHashOf({
         refundId: start.refundId,
@@ -281,14 +281,6 @@ function runId(): string {
 /** Nothing where it waits for nobody. */
 async function waitOf(deps: ActivityDeps, refund: RefundRow): Promise<{ approval?: ApprovalWait }> {
   return refund.status === 'requires_approval' ? { approval: await approvalWait(deps.db, refund) } : {};
-}
-
-/** A step less where nobody is in the way; else the wait is the saga's. */
-async function laneOf(deps: ActivityDeps, refund: RefundRow): Promise<{ holdsLane?: true }> {
-  const { capabilities } = providerNamed(deps, refund.provider).definition;
-  if (refund.status !== 'pending' || capabilities.idempotentSubmit) return {};
-  const lane = await takeLane(deps.db, refund.id, deps.nowMs());
-  return lane.kind === 'taken' ? { holdsLane: true } : {};
 }
 
 /** Under the policy that it was admitted under, whatever the file says by now. */

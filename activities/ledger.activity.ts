@@ -31,7 +31,7 @@ export async function review(deps: ActivityDeps, input: { refundId: string; why:
   deps.log.warn({ refundId: refund.id, provider: refund.provider, why: input.why }, 'a refund needs review');
 }
 
-function closingResult(deps: ActivityDeps, refundId: string, closing: Closing): ClosingResult {
+export function closingResult(deps: ActivityDeps, refundId: string, closing: Closing): ClosingResult {
   if (closing.kind === 'refused') {
     deps.log.error({ refundId, why: closing.why }, 'the ledger refused a closing step');
     return closing;

@@ -1,11 +1,12 @@
 import type { LookResult } from '../src/domain/saga-state.js';
 import { paymentFromRow, referenceOf } from '../src/ledger/payment-row.js';
-import { lookNeeded, noteLook, recordLook } from '../src/ledger/looks.js';
+import { knownUnseen, noteLook, recordLook, type Look } from '../src/ledger/looks.js';
 import { loadRefund } from '../src/ledger/refunds.js';
+import { lookAndSettle, settleRefund, type Closing } from '../src/ledger/settlement.js';
 import { providerNamed, type ActivityDeps } from './deps.js';
 import { notDecidedYet } from './failures.js';
 import { readGuarded } from './guarded-calls.js';
-import { settle } from './ledger.activity.js';
+import { closingResult } from './ledger.activity.js';
 import type { LedgerActivities, ProviderActivities } from './interface.js';
 
 /** The workflow task waits for this reading; what takes longer is for the provider's own queue. */
@@ -16,11 +17,16 @@ export async function confirm(
   deps: ActivityDeps,
   input: Parameters<LedgerActivities['confirm']>[0],
 ): ReturnType<LedgerActivities['confirm']> {
-  const result = await look(deps, input, QUICK_READ_MS);
-  if (result.kind !== 'landed') return result;
-  const closing = await settle(deps, input);
+  const sight = await sightOf(deps, input, QUICK_READ_MS);
+  if ('known' in sight && sight.known.kind !== 'landed') return sight.known;
+  const ended =
+    'known' in sight
+      ? await settleRefund(deps.db, input.refundId, deps.nowMs())
+      : reported(deps, sight, await lookAndSettle(deps.db, sight.seen));
+  if (ended.kind !== 'closed' && ended.kind !== 'refused') return ended;
+  const closing = closingResult(deps, input.refundId, ended);
   // Why the ledger refuses is for the saga's own settlement to hear.
-  return closing.kind === 'closed' ? closing : result;
+  return closing.kind === 'closed' ? closing : { kind: 'landed' };
 }
 
 /** Reads the provider once and stores what that says of the refund's last attempt. */
@@ -29,13 +35,29 @@ export async function look(
   input: Parameters<ProviderActivities['look']>[0],
   withinMs?: number,
 ): Promise<LookResult> {
-  const { refund, payment } = await loadRefund(deps.db, input.refundId);
+  const sight = await sightOf(deps, input, withinMs);
+  if ('known' in sight) return sight.known;
+  return reported(deps, sight, await recordLook(deps.db, sight.seen));
+}
+
+interface Sight {
+  readonly provider: string;
+  readonly seen: Look;
+}
+
+/** What the ledger knows of it by itself, else what its provider shows now. */
+async function sightOf(
+  deps: ActivityDeps,
+  input: Parameters<ProviderActivities['look']>[0],
+  withinMs?: number,
+): Promise<{ readonly known: LookResult } | Sight> {
+  const { refund, payment, conclusions } = await loadRefund(deps.db, input.refundId);
   // Whoever reaches Temporal may have told the run that its review was not resolved.
-  if (input.inReview && refund.status !== 'review') return { kind: 'awaitsVotes' };
-  const known = await lookNeeded(deps.db, refund);
-  if (known) return known;
+  if (input.inReview && refund.status !== 'review') return { known: { kind: 'awaitsVotes' } };
+  const known = knownUnseen(refund, conclusions);
+  if (known) return { known };
   const { provider } = providerNamed(deps, refund.provider);
-  if (!provider) return { kind: 'unavailable', retryAfterMs: null };
+  if (!provider) return { known: { kind: 'unavailable', retryAfterMs: null } };
 
   const readAtMs = deps.nowMs();
   const read = await readGuarded(deps, provider, referenceOf(paymentFromRow(payment)), withinMs);
@@ -47,19 +69,31 @@ export async function look(
         'a reading at the provider is of no use',
       );
     }
-    return { kind: 'unavailable', retryAfterMs: read.kind === 'unavailable' ? read.retryAfterMs : null };
+    const retryAfterMs = read.kind === 'unavailable' ? read.retryAfterMs : null;
+    return { known: { kind: 'unavailable', retryAfterMs } };
   }
-  const result = await recordLook(deps.db, {
-    refundId: refund.id,
-    reading: { ...read.snapshot, readAtMs },
-    source: input.source,
-    onlyOneRefund: provider.capabilities.partials !== 'many',
-    bounds: { providerTimeoutMs: deps.timings.providerTimeoutMs, quietMs: deps.timings.providerQuietMs },
-    nowMs: deps.nowMs(),
-  });
+  const { providerTimeoutMs, providerQuietMs: quietMs } = deps.timings;
+  return {
+    provider: refund.provider,
+    seen: {
+      refundId: refund.id,
+      reading: { ...read.snapshot, readAtMs },
+      source: input.source,
+      onlyOneRefund: provider.capabilities.partials !== 'many',
+      bounds: { providerTimeoutMs, quietMs },
+      nowMs: deps.nowMs(),
+    },
+  };
+}
+
+function reported<Result extends LookResult | Closing>(
+  deps: ActivityDeps,
+  { provider, seen: { refundId } }: Sight,
+  result: Result,
+): Result {
   if (result.kind === 'unknownStatus') {
     deps.log.error(
-      { refundId: refund.id, provider: refund.provider, status: result.providerStatus },
+      { refundId, provider, status: result.providerStatus },
       'a refund status that no document lists',
     );
   }

@@ -5,7 +5,7 @@ import type { ProviderRefund, SubmitOutcome } from '../src/domain/provider.js';
 import { noteRepeat } from '../src/ledger/attempts.js';
 import { takeLane } from '../src/ledger/lanes.js';
 import { recordNotNow } from '../src/ledger/answers.js';
-import { lookNeeded } from '../src/ledger/looks.js';
+import { knownUnseen } from '../src/ledger/looks.js';
 import { compensateRefund, moveToReview, settleRefund } from '../src/ledger/settlement.js';
 import { assertBooks } from './setup/books.js';
 import {
@@ -144,8 +144,9 @@ async function advance(world: World, refundId: string, fateOfCall: Fate): Promis
   const { db } = ledger;
   const refund = await ledger.refundRow(refundId);
   if (!isOpen(refund.status)) return;
-  const known = await lookNeeded(db, refund);
-  const last = (await ledger.attempts(refundId)).at(-1);
+  const attempts = await ledger.attempts(refundId);
+  const known = knownUnseen(refund, attempts);
+  const last = attempts.at(-1);
   if (known?.kind === 'landed') {
     await settleRefund(db, refundId, world.nowMs);
   } else if (known?.kind === 'rejected') {

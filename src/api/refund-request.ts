@@ -6,7 +6,7 @@ import type { Payment } from '../domain/payment.js';
 import { isOpen } from '../domain/refund.js';
 import { refundWindow } from '../domain/window.js';
 import { findPayment, findPaymentAtProvider } from '../ledger/payments.js';
-import { findOutcomeOfKey, findRefund, type RefundRow } from '../ledger/refund-reads.js';
+import { findOutcomeOfKey, type RefundRow } from '../ledger/refund-reads.js';
 import { fingerprintOf } from '../signing/fingerprint.js';
 import { prove } from '../signing/proof.js';
 import { refundIdOfKey } from '../signing/refund-id.js';
@@ -123,7 +123,7 @@ async function answerOfKey(
   // Its own verdict may have been late for whoever asked first.
   const replayed = outcome.firstAskId !== start.askId;
   if (outcome.refusal) throw refusal(outcome.refusal, replayed ? REPLAYED : {});
-  const refund = await findRefund(deps.db, outcome.refundId);
+  const { refund } = outcome;
   if (!refund) throw new Error('an admitted key names no refund');
   return { refund, replayed };
 }

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { approvalEndMs } from '../domain/approval.js';
 import type { BrokenRule, DailyLimits, EligibilityDecision } from '../domain/eligibility.js';
 import { newsOf } from '../domain/news.js';
@@ -8,8 +9,18 @@ import type { RefundReason } from '../domain/refund.js';
 import type { RefundWindow } from '../domain/window.js';
 import { usedToday } from './daily-limits.js';
 import type { Database, LedgerTransaction } from './database.js';
-import { appendPaymentEvent, EMPTY_TRAIL, linkRefundEvent, requestHash } from './event-chain.js';
+import {
+  appendPaymentEvent,
+  EMPTY_TRAIL,
+  isHeard,
+  linkRefundEvent,
+  requestHash,
+  withBeside,
+  type WriteBeside,
+} from './event-chain.js';
 import { matchDeliveries } from './inbox.js';
+import { fixedQuery } from './fixed-query.js';
+import { isFree, takeIfFree } from './lanes.js';
 import { noteNews } from './outbox.js';
 import { paymentFromRow } from './payment-row.js';
 import type { PaymentRow, RefundRow } from './refunds.js';
@@ -62,10 +73,18 @@ export interface AdmissionRules {
   contentHash(payment: Payment, amountMinor: number): string;
   /** How many people must agree; 0: none. */
   approvals(payment: Payment, amountMinor: number): number;
+  /** Whether its provider is sent one attempt on a payment at a time. */
+  needsLane(payment: Payment): boolean;
 }
 
 export type AdmissionOutcome =
-  | { readonly kind: 'admitted'; readonly refund: RefundRow; readonly firstAskId: string }
+  | {
+      readonly kind: 'admitted';
+      readonly refund: RefundRow;
+      readonly firstAskId: string;
+      /** The payment's lane was free, and was taken with the reservation; false: whether it holds it is to be asked. */
+      readonly holdsLane: boolean;
+    }
   | { readonly kind: 'refused'; readonly broken: readonly BrokenRule[]; readonly firstAskId: string }
   | { readonly kind: 'replayed' | 'keyReused' }
   | { readonly kind: 'tooLate' }
@@ -88,8 +107,11 @@ export async function admitRefund(
     const asked = { actor, provider, currency, dayStartMs, limits: policy.limits };
     // Under locks that may be waited for: before the key and the clock are asked again.
     const limits = await usedToday(trx, asked);
-    // Somebody with the same key may have been first to these locks.
-    const decided = await decidedBefore(trx, admission);
+    const [decided, standing] = await Promise.all([
+      // Somebody with the same key may have been first to these locks.
+      decidedBefore(trx, admission),
+      standingOf(trx, locked),
+    ]);
     if (decided) return decided;
 
     if (rules.isLate()) return { kind: 'tooLate' };
@@ -97,18 +119,16 @@ export async function admitRefund(
     const duplicate = await liveReference(trx, locked.id, admission.reference);
     if (duplicate) return { kind: 'duplicateReference', refundId: duplicate };
 
-    const standing = await standingOf(trx, locked);
     const row = admission.reading ? await bookExternal(trx, locked, standing, admission.reading) : locked;
     const payment = paymentFromRow(row);
     const decision = rules.decide(payment, standing, limits);
 
     if (decision.broken.length > 0) {
-      await storeOutcome(trx, admission, decision.broken);
+      await outcomeOfKey(admission, decision.broken)(trx).execute();
       return { kind: 'refused', broken: decision.broken, firstAskId: admission.askId };
     }
-    const refund = await reserve(trx, admission, payment, decision.amountMinor, rules);
-    await storeOutcome(trx, admission, null);
-    return { kind: 'admitted', refund, firstAskId: admission.askId };
+    const reserved = await reserve(trx, admission, payment, decision.amountMinor, rules);
+    return { kind: 'admitted', ...reserved, firstAskId: admission.askId };
   });
 }
 
@@ -124,7 +144,7 @@ export async function refuseUnread(
     if (decided?.kind === 'replayed' || decided?.kind === 'keyReused' || decided?.kind === 'refused') {
       return decided;
     }
-    await storeOutcome(trx, { ...admission, nowMs }, broken);
+    await outcomeOfKey({ ...admission, nowMs }, broken)(trx).execute();
     return { kind: 'refused', broken, firstAskId: admission.askId };
   });
 }
@@ -134,12 +154,7 @@ export async function decidedBefore(
   trx: Database | LedgerTransaction,
   admission: Omit<AskedKey, 'askId' | 'requestId' | 'refundId'>,
 ): Promise<AdmissionOutcome | null> {
-  const stored = await trx
-    .selectFrom('idempotency')
-    .selectAll()
-    .where('actor', '=', admission.actor)
-    .where('key', '=', admission.idempotencyKey)
-    .executeTakeFirst();
+  const [stored] = await outcomesOfKey(trx, { actor: admission.actor, key: admission.idempotencyKey });
   if (!stored) return null;
   if (stored.fingerprint !== admission.fingerprint) return { kind: 'keyReused' };
   if (stored.admitting_run_id !== admission.runId) return { kind: 'replayed' };
@@ -151,8 +166,12 @@ export async function decidedBefore(
     .selectAll()
     .where('id', '=', stored.refund_id)
     .executeTakeFirstOrThrow();
-  return { kind: 'admitted', refund, firstAskId: stored.first_ask_id };
+  return { kind: 'admitted', refund, firstAskId: stored.first_ask_id, holdsLane: false };
 }
+
+const outcomesOfKey = fixedQuery((db, given: { actor: string; key: string }) =>
+  db.selectFrom('idempotency').selectAll().where('actor', '=', given.actor).where('key', '=', given.key),
+);
 
 async function lockOrRegister(trx: LedgerTransaction, admission: Admission): Promise<PaymentRow> {
   if ('register' in admission.payment) await registerRead(trx, admission.payment.register, admission);
@@ -234,7 +253,7 @@ async function reserve(
   payment: Payment,
   amountMinor: number,
   rules: AdmissionRules,
-): Promise<RefundRow> {
+): Promise<{ readonly refund: RefundRow; readonly holdsLane: boolean }> {
   const window = rules.window(payment);
   const contentHash = rules.contentHash(payment, amountMinor);
   const approval = approvalOf(admission, rules.approvals(payment, amountMinor), window);
@@ -276,14 +295,17 @@ async function reserve(
       version,
     },
   });
-  const refund = await trx
-    .with('reserved', (query) =>
+  const wantsLane = status === 'pending' && rules.needsLane(payment);
+  const { is_heard, holds_lane, ...refund } = await withBeside(trx, [
+    (query) =>
       query
         .updateTable('payments')
         .set((set) => ({ reserved_minor: set('reserved_minor', '+', amountMinor) }))
         .where('id', '=', payment.id),
-    )
-    .with('written', (query) => query.insertInto('refund_events').values(event))
+    (query) => query.insertInto('refund_events').values(event),
+    outcomeOfKey(admission, null),
+    ...(wantsLane ? [takeIfFree(beginning, admission.nowMs)] : []),
+  ])
     .insertInto('refunds')
     .values({
       ...beginning,
@@ -314,9 +336,10 @@ async function reserve(
       updated_at: new Date(admission.nowMs),
     })
     .returningAll()
+    .returning([isHeard, (wantsLane ? isFree(payment.id) : sql.lit(false)).as('holds_lane')])
     .executeTakeFirstOrThrow();
-  await noteNews(trx, refund.id, newsOf(null, status), admission.nowMs);
-  return refund;
+  if (is_heard) await noteNews(trx, refund.id, newsOf(null, status), admission.nowMs);
+  return { refund, holdsLane: holds_lane };
 }
 
 /** The first round of votes; null: nobody need agree. */
@@ -333,14 +356,12 @@ function approvalOf({ actor, policy, nowMs }: Admission, required: number, windo
   };
 }
 
-async function storeOutcome(
-  trx: LedgerTransaction,
+function outcomeOfKey(
   admission: AskedKey & { readonly nowMs: number },
   refusal: readonly BrokenRule[] | null,
-): Promise<void> {
-  await trx
-    .insertInto('idempotency')
-    .values({
+) {
+  return ((query) =>
+    query.insertInto('idempotency').values({
       actor: admission.actor,
       key: admission.idempotencyKey,
       fingerprint: admission.fingerprint,
@@ -349,6 +370,5 @@ async function storeOutcome(
       admitting_run_id: admission.runId,
       first_ask_id: admission.askId,
       created_at: new Date(admission.nowMs),
-    })
-    .execute();
+    })) satisfies WriteBeside;
 }

@@ -3,7 +3,7 @@ import { assertNever } from '../domain/errors.js';
 import type { ProviderError, SubmitOutcome } from '../domain/provider.js';
 import type { SubmitResult } from '../domain/saga-state.js';
 import {
-  updateAttempt,
+  attemptUpdate,
   landed,
   otherOwner,
   noticeLateMoney,
@@ -12,10 +12,11 @@ import {
   type Subject,
   type AttemptColumns,
 } from './attempt-writes.js';
-import { attemptsOf, openOrLanded, type AttemptRow } from './attempts.js';
+import { lockWithAttempts, openOrLanded, type AttemptRow } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
+import type { WriteBeside } from './event-chain.js';
 import { releaseLane } from './lanes.js';
-import { lockRefund, showPending, type RefundRow } from './refunds.js';
+import { showPending, type RefundRow } from './refunds.js';
 import { storable } from './storable-text.js';
 
 export interface Recorded<Result> {
@@ -30,15 +31,22 @@ export interface Recorded<Result> {
  */
 export async function recordAnswer(
   db: Database,
-  answered: { refundId: string; number: number; outcome: SubmitOutcome; nowMs: number },
+  answered: {
+    refundId: string;
+    number: number;
+    outcome: SubmitOutcome;
+    nowMs: number;
+    /** Until when whoever called waits for the provider's webhook, should the answer be no more than a promise. */
+    watchedUntilMs?: number;
+  },
 ): Promise<Recorded<SubmitResult>> {
   return db.transaction().execute(async (trx) => {
-    const { payment, refund } = await lockRefund(trx, answered.refundId);
-    const attempts = await attemptsOf(trx, answered.refundId, answered.number);
-    const attempt = attemptNumbered(attempts, answered.number);
+    const { refundId, number } = answered;
+    const { payment, refund, attempts } = await lockWithAttempts(trx, refundId, number);
+    const attempt = attemptNumbered(attempts, number);
     const outcome = await understood(trx, refund, attempt, storable(answered.outcome));
     if (outranked(attempt, outcome)) return keepOutranked(trx, refund, attempt, outcome, answered.nowMs);
-    return applyAnswer(trx, { payment, refund, attempts, attempt }, outcome, answered.nowMs);
+    return applyAnswer(trx, { payment, refund, attempts, attempt }, outcome, answered);
   });
 }
 
@@ -46,18 +54,18 @@ async function applyAnswer(
   trx: LedgerTransaction,
   subject: Subject,
   outcome: SubmitOutcome,
-  nowMs: number,
+  { nowMs, watchedUntilMs }: { readonly nowMs: number; readonly watchedUntilMs?: number },
 ): Promise<Recorded<SubmitResult>> {
   const { refund, attempts, attempt } = subject;
   const number = attempt.number;
   const unclearBefore = attempt.sends > 1 || attempts.some((other) => other.conclusion === 'absent');
   const event = { type: 'attempt_answered', data: { attempt: number, answer: outcome } };
-  const note = (columns: AttemptColumns): Promise<void> =>
-    updateAttempt(trx, attempt, { answer: JSON.stringify(outcome), ...columns });
+  const noted = (columns: AttemptColumns) =>
+    attemptUpdate(attempt, { answer: JSON.stringify(outcome), ...columns });
 
   switch (outcome.kind) {
     case 'done': {
-      await note({
+      const beside = noted({
         ...landed(
           outcome.providerRefundId ?? attempt.provider_refund_id,
           'response',
@@ -66,31 +74,34 @@ async function applyAnswer(
         ),
         matched_by: outcome.providerRefundId === null ? null : 'id',
       });
-      const told = await appendEvent(trx, refund, event, nowMs);
+      const told = await appendEvent(trx, refund, event, nowMs, { beside: [beside] });
       await noticeLateMoney(trx, { ...subject, refund: told }, true, nowMs);
       return kept({ kind: 'done', attempt: number });
     }
     case 'accepted': {
-      await note({
+      const beside = noted({
         provider_refund_id: outcome.providerRefundId ?? attempt.provider_refund_id,
         conclusion: null,
         concluded_at: null,
+        watched_until: watchedUntilMs === undefined ? null : new Date(watchedUntilMs),
       });
-      const told = await showOrAppend(trx, refund, 'provider_processing', event, nowMs);
+      const told = await showOrAppend(trx, refund, 'provider_processing', event, nowMs, {
+        beside: [beside],
+      });
       await noticeLateMoney(trx, { ...subject, refund: told }, false, nowMs);
       return kept({ kind: 'accepted', attempt: number });
     }
     case 'declined': {
       // The words may mean that the refund landed: by an earlier sending, or by a proxy that repeated this one.
       const resolveFirst = unclearBefore || outcome.mayBeOurs;
-      await note(resolveFirst ? {} : { conclusion: 'declined', concluded_at: new Date(nowMs) });
-      await appendEvent(trx, refund, event, nowMs);
+      const beside = noted(resolveFirst ? {} : { conclusion: 'declined', concluded_at: new Date(nowMs) });
+      await appendEvent(trx, refund, event, nowMs, { beside: [beside] });
       return kept({ kind: 'declined', attempt: number, resolveFirst });
     }
     case 'notNow': {
       // A repeat that never left says nothing of the sending before it.
-      if (attempt.sends > 1) return unclear(trx, subject, outcome, null, note, nowMs);
-      await note({ conclusion: 'not_sent', concluded_at: new Date(nowMs) });
+      if (attempt.sends > 1) return unclear(trx, subject, outcome, null, noted, nowMs);
+      await noted({ conclusion: 'not_sent', concluded_at: new Date(nowMs) })(trx).execute();
       const others = attempts.filter((other) => other.number !== number);
       if (refund.status !== 'pending' || openOrLanded(others)) {
         await appendEvent(trx, refund, event, nowMs);
@@ -100,7 +111,7 @@ async function applyAnswer(
     }
     case 'unknown': {
       const resendAfterMs = outcome.retryAfterMs === null ? null : nowMs + outcome.retryAfterMs;
-      return unclear(trx, subject, outcome, resendAfterMs, note, nowMs);
+      return unclear(trx, subject, outcome, resendAfterMs, noted, nowMs);
     }
     default:
       return assertNever(outcome);
@@ -147,8 +158,8 @@ export async function recordNotNow(
   },
 ): Promise<Recorded<SubmitResult>> {
   return db.transaction().execute(async (trx) => {
-    const { refund } = await lockRefund(trx, seen.refundId);
-    const live = openOrLanded(await attemptsOf(trx, seen.refundId));
+    const { refund, attempts } = await lockWithAttempts(trx, seen.refundId);
+    const live = openOrLanded(attempts);
     if (live) return kept(standingResult(live));
     const event = { type: 'submit_postponed', data: { reason: seen.reason, error: storable(seen.error) } };
     return notNow(trx, refund, { ...seen, attempt: refund.attempt }, event, seen.nowMs);
@@ -190,15 +201,16 @@ async function unclear(
   { refund, attempt }: Subject,
   outcome: Extract<SubmitOutcome, { kind: 'unknown' | 'notNow' }>,
   resendAfterMs: number | null,
-  note: (columns: AttemptColumns) => Promise<void>,
+  noted: (columns: AttemptColumns) => WriteBeside,
   nowMs: number,
 ): Promise<Recorded<SubmitResult>> {
   const event = { type: 'attempt_answered', data: { attempt: attempt.number, answer: outcome } };
-  await note({ resend_after: resendAfterMs === null ? attempt.resend_after : new Date(resendAfterMs) });
+  const resendAfter = resendAfterMs === null ? attempt.resend_after : new Date(resendAfterMs);
+  const beside = [noted({ resend_after: resendAfter })];
   // What was proven absent stays so: this answer only says that the call ended without one.
   if (attempt.conclusion === null) {
-    await showOrAppend(trx, refund, 'outcome_unknown', event, nowMs, outcome.error);
-  } else await appendEvent(trx, refund, event, nowMs);
+    await showOrAppend(trx, refund, 'outcome_unknown', event, nowMs, { beside, error: outcome.error });
+  } else await appendEvent(trx, refund, event, nowMs, { beside });
   return kept({
     kind: 'unknown',
     attempt: attempt.number,

@@ -1,12 +1,13 @@
 /** How an attempt's row and its refund's trail change together, whatever brought the news. */
-import { sql } from 'kysely';
+import { sql, type QueryCreator, type Updateable, type UpdateQueryBuilder, type UpdateResult } from 'kysely';
 import type { ProviderError } from '../domain/provider.js';
 import type { Evidence, EvidenceSource, PendingReason } from '../domain/refund.js';
 import type { AttemptRow } from './attempts.js';
-import type { LedgerTransaction } from './database.js';
-import { changeRefund, type TrailEvent } from './event-chain.js';
+import type { LedgerTransaction, Schema } from './database.js';
+import { changeRefund, type TrailEvent, type WriteBeside } from './event-chain.js';
+import { fixedQuery } from './fixed-query.js';
 import { faceLateMoney } from './late-money.js';
-import { BY_THE_SERVICE, showPending, type PaymentRow, type RefundRow } from './refunds.js';
+import { BY_THE_SERVICE, transition, type PaymentRow, type RefundRow } from './refunds.js';
 
 /** One attempt with all that it is judged by, read under the payment's lock. */
 export interface Subject {
@@ -16,29 +17,42 @@ export interface Subject {
   readonly attempt: AttemptRow;
 }
 
-export type AttemptColumns = Parameters<typeof updateAttempt>[2];
+/** What may change of an attempt. */
+export type AttemptColumns = Pick<
+  Updateable<Schema['provider_attempts']>,
+  | 'answer'
+  | 'resend_after'
+  | 'provider_refund_id'
+  | 'evidence'
+  | 'matched_by'
+  | 'absent_reads'
+  | 'doubts'
+  | 'conclusion'
+  | 'concluded_at'
+  | 'watched_until'
+>;
 
 export async function updateAttempt(
   trx: LedgerTransaction,
   attempt: AttemptRow,
-  columns: {
-    answer?: string;
-    resend_after?: Date | null;
-    provider_refund_id?: string | null;
-    evidence?: string;
-    matched_by?: AttemptRow['matched_by'];
-    absent_reads?: string;
-    doubts?: string;
-    conclusion?: AttemptRow['conclusion'];
-    concluded_at?: Date | null;
-  },
+  columns: AttemptColumns,
 ): Promise<void> {
-  await trx
-    .updateTable('provider_attempts')
-    .set(columns)
-    .where('refund_id', '=', attempt.refund_id)
-    .where('number', '=', attempt.number)
-    .execute();
+  await attemptUpdate(attempt, columns)(trx).execute();
+}
+
+/** The same, to be written beside an event. */
+export function attemptUpdate(
+  attempt: AttemptRow,
+  columns: AttemptColumns,
+): (
+  query: QueryCreator<Schema>,
+) => UpdateQueryBuilder<Schema, 'provider_attempts', 'provider_attempts', UpdateResult> {
+  return (query: QueryCreator<Schema>) =>
+    query
+      .updateTable('provider_attempts')
+      .set(columns)
+      .where('refund_id', '=', attempt.refund_id)
+      .where('number', '=', attempt.number);
 }
 
 export function landed(
@@ -66,22 +80,38 @@ export async function otherOwner(
   if (providerRefundId === null) return null;
   // Refunds of two payments share no lock, and one id may come back for both at once.
   const id = `${refund.provider} ${providerRefundId}`;
-  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${id}, 0))`.execute(trx);
-  const owner = await trx
+  const locked = sql`SELECT pg_advisory_xact_lock(hashtextextended(${id}, 0))`.execute(trx);
+  const found = ownersOf(trx, {
+    provider: refund.provider,
+    providerRefundId,
+    refundId: refund.id,
+    number: attempt.number,
+  });
+  const [, [owner]] = await Promise.all([locked, found]);
+  return owner?.refund_id ?? null;
+}
+
+interface OtherThan {
+  readonly provider: string;
+  readonly providerRefundId: string;
+  readonly refundId: string;
+  readonly number: number;
+}
+
+const ownersOf = fixedQuery((trx, given: OtherThan) =>
+  trx
     .selectFrom('provider_attempts')
     .innerJoin('payments', 'payments.id', 'provider_attempts.payment_id')
     .select('provider_attempts.refund_id')
-    .where('payments.provider', '=', refund.provider)
-    .where('provider_attempts.provider_refund_id', '=', providerRefundId)
+    .where('payments.provider', '=', given.provider)
+    .where('provider_attempts.provider_refund_id', '=', given.providerRefundId)
     .where((where) =>
       where.or([
-        where('provider_attempts.refund_id', '<>', refund.id),
-        where('provider_attempts.number', '<>', attempt.number),
+        where('provider_attempts.refund_id', '<>', given.refundId),
+        where('provider_attempts.number', '<>', given.number),
       ]),
-    )
-    .executeTakeFirst();
-  return owner?.refund_id ?? null;
-}
+    ),
+);
 
 /** `refund` of the subject is the row as it is now. */
 export async function noticeLateMoney(
@@ -102,11 +132,17 @@ export async function showOrAppend(
   reason: PendingReason,
   event: { type: string; data: Record<string, unknown> },
   nowMs: number,
-  providerError?: ProviderError,
+  { beside = [], error }: { readonly beside?: readonly WriteBeside[]; readonly error?: ProviderError } = {},
 ): Promise<RefundRow> {
-  return refund.status === 'pending' && refund.pending_reason !== reason
-    ? showPending(trx, refund, reason, event, nowMs, providerError)
-    : appendEvent(trx, refund, event, nowMs);
+  if (refund.status !== 'pending' || refund.pending_reason === reason) {
+    return appendEvent(trx, refund, event, nowMs, { beside });
+  }
+  const change = {
+    status: 'pending' as const,
+    pendingReason: reason,
+    ...(error && { providerError: error }),
+  };
+  return transition(trx, refund, change, event, nowMs, {}, beside);
 }
 
 /** An event that leaves the status as it is; the chain's end on the refund moves with it. */
@@ -115,8 +151,14 @@ export async function appendEvent(
   refund: RefundRow,
   event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
   nowMs: number,
+  {
+    columns,
+    beside,
+  }: { readonly columns?: { last_looked_at: Date }; readonly beside?: readonly WriteBeside[] } = {},
 ): Promise<RefundRow> {
-  return changeRefund(trx, refund, { ...BY_THE_SERVICE, ...event, occurredAtMs: nowMs });
+  const told = { ...BY_THE_SERVICE, ...event, occurredAtMs: nowMs };
+  const written = await changeRefund(trx, refund, told, columns, beside);
+  return written.refund;
 }
 
 export async function reread(trx: LedgerTransaction, refund: RefundRow): Promise<RefundRow> {

@@ -6,10 +6,11 @@ import { sumMinor } from '../domain/money.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { FailureReason } from '../domain/refund.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
+import { fixedQuery } from './fixed-query.js';
 import { paymentFromRow } from './payment-row.js';
-import { holdsLane } from './lanes.js';
-import { isPaused } from './provider-switches.js';
-import { lockRefund, transition, type PaymentRow, type RefundRow } from './refunds.js';
+import { laneHolder } from './lanes.js';
+import { isPaused, pausedSince } from './provider-switches.js';
+import { lockRefund, transition, type Conclusion, type PaymentRow, type RefundRow } from './refunds.js';
 import { bookExternal, showsLess, standingOf, type FullStanding, type Standing } from './standing.js';
 import { storable } from './storable-text.js';
 
@@ -53,8 +54,7 @@ export type ClaimOutcome =
 export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimOutcome> {
   const claim = { ...asAsked, reading: storable(asAsked.reading) };
   return db.transaction().execute(async (trx) => {
-    const { payment, refund } = await lockRefund(trx, claim.refundId);
-    const attempts = await attemptsOf(trx, claim.refundId, claim.number);
+    const { payment, refund, attempts } = await lockWithAttempts(trx, claim.refundId, claim.number);
     const existing = attempts.find((attempt) => attempt.number === claim.number);
     if (existing) return { kind: 'exists', attempt: existing };
     if (refund.status !== 'pending') return { kind: 'refundClosed' };
@@ -62,9 +62,12 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
 
     if (openOrLanded(attempts)) return { kind: 'earlierOpen' };
 
-    const standing = await standingOf(trx, payment);
+    const [standing, [grounds]] = await Promise.all([
+      standingOf(trx, payment),
+      groundsOf(trx, { paymentId: payment.id, provider: refund.provider }),
+    ]);
     // Before anything is opened again: of two that are open, each would keep the other from being told apart.
-    if (claim.needsLane && (standing.open.length > 0 || !(await holdsLane(trx, refund)))) {
+    if (claim.needsLane && (standing.open.length > 0 || grounds?.holder !== refund.id)) {
       return { kind: 'laneLost' };
     }
     const earlier = await reopenEarlier(trx, attempts, claim, standing);
@@ -73,7 +76,7 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
       return { kind: 'unusableReading', why: 'what an earlier attempt saw is not shown' };
     }
 
-    if (await isPaused(trx, refund.provider)) return { kind: 'paused' };
+    if (grounds?.pausedAt) return { kind: 'paused' };
 
     const unusable = whyUnusable(claim.reading, standing, payment.external_minor);
     if (unusable) return { kind: 'unusableReading', why: unusable };
@@ -87,6 +90,14 @@ export async function claimAttempt(db: Database, asAsked: Claim): Promise<ClaimO
     return { kind: 'claimed', attempt: await insertClaim(trx, claim, refund, standing) };
   });
 }
+
+/** Who holds the payment's lane, and since when the provider is paused. */
+const groundsOf = fixedQuery((trx, given: { paymentId: string; provider: string }) =>
+  trx.selectNoFrom([
+    laneHolder(trx, given.paymentId).as('holder'),
+    pausedSince(trx, given.provider).as('pausedAt'),
+  ]),
+);
 
 /**
  * Notes one more sending of a claimed attempt under its own key; only idempotent providers get here. False: the
@@ -116,6 +127,17 @@ export async function noteRepeat(
   });
 }
 
+/** The locks, and the attempts as they are under them: statements of one transaction run in the order of their sending. */
+export async function lockWithAttempts(
+  trx: LedgerTransaction,
+  refundId: string,
+  numbered = 0,
+): Promise<{ payment: PaymentRow; refund: RefundRow; attempts: AttemptRow[] }> {
+  const locked = lockRefund(trx, refundId);
+  const [{ payment, refund }, attempts] = await Promise.all([locked, attemptsOf(trx, refundId, numbered)]);
+  return { payment, refund, attempts };
+}
+
 /**
  * The refund's attempts in order, but for those that never left and are not the last: a refund that waits days for
  * balance has thousands of them, and they decide nothing. The one numbered so is among them in any case.
@@ -125,23 +147,26 @@ export async function attemptsOf(
   refundId: string,
   numbered = 0,
 ): Promise<AttemptRow[]> {
-  return db
+  return attemptsThatCount(db, { refundId, numbered });
+}
+
+const attemptsThatCount = fixedQuery((db, given: { refundId: string; numbered: number }) =>
+  db
     .selectFrom('provider_attempts')
     .selectAll()
-    .where('refund_id', '=', refundId)
+    .where('refund_id', '=', given.refundId)
     .where((where) =>
       where.or([
         where('conclusion', 'is', null),
         where('conclusion', '<>', 'not_sent'),
-        where('number', '=', numbered),
+        where('number', '=', given.numbered),
         where('number', '=', (select) =>
-          select.selectFrom('refunds').select('refunds.attempt').where('refunds.id', '=', refundId),
+          select.selectFrom('refunds').select('refunds.attempt').where('refunds.id', '=', given.refundId),
         ),
       ]),
     )
-    .orderBy('number')
-    .execute();
-}
+    .orderBy('number'),
+);
 
 /**
  * The last resort against a late effect: what was proven absent and is there after all is open again. One attempt
@@ -174,7 +199,7 @@ async function reopenEarlier(
   return 'none';
 }
 
-export function openOrLanded(attempts: readonly AttemptRow[]): AttemptRow | undefined {
+export function openOrLanded<Attempt extends Conclusion>(attempts: readonly Attempt[]): Attempt | undefined {
   return (
     attempts.findLast((attempt) => attempt.conclusion === null) ??
     attempts.findLast((attempt) => attempt.conclusion === 'landed')
@@ -277,7 +302,7 @@ async function insertClaim(
   refund: RefundRow,
   standing: FullStanding,
 ): Promise<AttemptRow> {
-  const attempt = await trx
+  const claimed = trx
     .insertInto('provider_attempts')
     .values({
       refund_id: refund.id,
@@ -304,7 +329,7 @@ async function insertClaim(
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  await transition(
+  const changed = transition(
     trx,
     refund,
     { status: 'pending', pendingReason: 'provider_processing' },
@@ -321,6 +346,7 @@ async function insertClaim(
     claim.nowMs,
     { attempt: claim.number },
   );
+  const [attempt] = await Promise.all([claimed, changed]);
   return attempt;
 }
 

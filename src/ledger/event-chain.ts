@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import type { Insertable, Kysely, Updateable } from 'kysely';
+import { sql, type Insertable, type Kysely, type QueryCreator, type Updateable } from 'kysely';
 import { auditMacsOf, keyIdOfColumn, type AuditMacs } from './audit-macs.js';
 import type { LedgerTransaction, Schema } from './database.js';
 import type { RefundRow } from './refunds.js';
@@ -56,8 +56,12 @@ export interface TrailName {
 
 export const EMPTY_TRAIL: TrailEnd = { event_sequence: 0, event_hash: '', event_mac: null };
 
+/** What is written in another table, by the same statement as a refund's event. */
+export type WriteBeside = Parameters<QueryCreator<Schema>['with']>[1];
+
 /**
- * Appends to a refund's trail, and writes what else changes of its row, in one statement. The caller holds the row.
+ * Appends to a refund's trail, and writes what else changes of its row and beside it, in one statement. The caller
+ * holds the row. @returns the row, and whether anybody may want news of it.
  * @throws when `refund` is not the row as it is now: a bug.
  */
 export async function changeRefund(
@@ -65,18 +69,34 @@ export async function changeRefund(
   refund: RefundRow,
   event: TrailEvent,
   columns: Updateable<Schema['refunds']> = {},
-): Promise<RefundRow> {
+  beside: readonly WriteBeside[] = [],
+): Promise<{ readonly refund: RefundRow; readonly isHeard: boolean }> {
   const { row, end } = linkRefundEvent(trx, refund, event);
-  const changed = await trx
-    .with('written', (query) => query.insertInto('refund_events').values(row))
+  const changed = await withBeside(trx, [(query) => query.insertInto('refund_events').values(row), ...beside])
     .updateTable('refunds')
     .set({ ...columns, ...end })
     .where('id', '=', refund.id)
     .where('version', '=', refund.version)
     .returningAll()
+    .returning(isHeard)
     .executeTakeFirst();
   if (!changed) throw new Error(`refund ${refund.id} is not what it was taken for`);
-  return changed;
+  const { is_heard, ...written } = changed;
+  return { refund: written, isHeard: is_heard };
+}
+
+/** Whether there is an endpoint at all that news could go to. */
+export const isHeard = sql<boolean>`EXISTS (SELECT FROM webhook_endpoints WHERE status = 'active')`.as(
+  'is_heard',
+);
+
+/** Each of them sees the rows as they were before all of it. */
+export function withBeside(trx: LedgerTransaction, writes: readonly WriteBeside[]): QueryCreator<Schema> {
+  return writes.reduce<QueryCreator<Schema>>(
+    // Nothing of what they return is read.
+    (query, write, at) => query.with(`beside_${at}`, write) as unknown as QueryCreator<Schema>,
+    trx,
+  );
 }
 
 /** The next event of a refund's trail, and the end that goes onto the refund's row in the same statement. */

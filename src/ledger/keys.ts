@@ -2,6 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { sql } from 'kysely';
 import { isActor, settledActor } from './actors.js';
 import type { Database, LedgerTransaction } from './database.js';
+import { fixedQuery } from './fixed-query.js';
 
 export const ROLES = ['viewer', 'requester', 'approver', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
@@ -158,18 +159,21 @@ export function isApiKeyForm(text: string): boolean {
 export async function findApiKey(db: Database, key: string, nowMs: number): Promise<KeyHolder | null> {
   if (!isApiKeyForm(key)) return null;
   const hash = hashOf(key);
-  const rows = await db
-    .selectFrom('api_keys')
-    .select(['id', 'hash', 'actor', 'roles', 'last_used_at'])
-    .where(sql<string>`left(hash, ${sql.lit(LOOKUP_LENGTH)})`, '=', hash.slice(0, LOOKUP_LENGTH))
-    .where('revoked_at', 'is', null)
-    .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', new Date(nowMs))]))
-    .execute();
+  const rows = await keysLike(db, { beginning: hash.slice(0, LOOKUP_LENGTH), now: new Date(nowMs) });
   const row = rows.find((candidate) => timingSafeEqual(Buffer.from(candidate.hash), Buffer.from(hash)));
   if (!row) return null;
   const { id, actor, roles, last_used_at: lastUsedAt } = row;
   return { id, actor, roles: roles.filter(isRole), lastUsedAtMs: lastUsedAt?.getTime() ?? null };
 }
+
+const keysLike = fixedQuery((db, given: { beginning: string; now: Date }) =>
+  db
+    .selectFrom('api_keys')
+    .select(['id', 'hash', 'actor', 'roles', 'last_used_at'])
+    .where(sql<string>`left(hash, ${sql.lit(LOOKUP_LENGTH)})`, '=', given.beginning)
+    .where('revoked_at', 'is', null)
+    .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', given.now)])),
+);
 
 /** Of uses that come closer than a minute to each other, from whatever process, one is written. */
 export async function noteKeyUse(db: Database, key: KeyHolder, nowMs: number): Promise<void> {

@@ -1,4 +1,6 @@
-import type { Database, LedgerTransaction } from './database.js';
+import { sql, type RawBuilder, type SelectQueryBuilder } from 'kysely';
+import type { Database, LedgerTransaction, Schema } from './database.js';
+import type { WriteBeside } from './event-chain.js';
 import { lockRefund, showPending, type RefundRow } from './refunds.js';
 
 /** A waiter that has not asked for this long is passed over: its process may be lost. */
@@ -36,6 +38,29 @@ export async function takeLane(db: Database, refundId: string, nowMs: number): P
   });
 }
 
+/** For a refund that is written by the same statement. The caller holds the payment's row. */
+export function takeIfFree(refund: { id: string; payment_id: string }, nowMs: number): WriteBeside {
+  return (query) =>
+    query
+      .insertInto('lanes')
+      .columns(['payment_id', 'holder_refund_id', 'taken_at'])
+      .expression(
+        query
+          .selectNoFrom([
+            sql<string>`${refund.payment_id}`.as('payment_id'),
+            sql<string>`${refund.id}`.as('holder_refund_id'),
+            sql<Date>`${new Date(nowMs)}::timestamptz`.as('taken_at'),
+          ])
+          .where(isFree(refund.payment_id)),
+      );
+}
+
+/** Nobody holds the lane, and nobody waits for it. */
+export function isFree(paymentId: string): RawBuilder<boolean> {
+  return sql`NOT EXISTS (SELECT FROM lanes WHERE payment_id = ${paymentId})
+    AND NOT EXISTS (SELECT FROM lane_waiters WHERE payment_id = ${paymentId})`;
+}
+
 /** Gives the lane back, and the place in the queue; answers who should be woken. The caller holds the payment's row. */
 export async function releaseLane(
   trx: LedgerTransaction,
@@ -47,20 +72,17 @@ export async function releaseLane(
     .deleteFrom('lanes')
     .where('payment_id', '=', refund.payment_id)
     .where('holder_refund_id', '=', refund.id)
+    // Its own place in the queue is still to be seen here.
+    .returning(firstInLine(trx, refund.payment_id, nowMs).where('refund_id', '<>', refund.id).as('next'))
     .executeTakeFirst();
-  return released.numDeletedRows === 0n ? null : (await queueOf(trx, refund.payment_id, nowMs)).first;
+  return released?.next ?? null;
 }
 
-export async function holdsLane(
-  trx: LedgerTransaction,
-  refund: { id: string; payment_id: string },
-): Promise<boolean> {
-  const lane = await trx
-    .selectFrom('lanes')
-    .select('holder_refund_id')
-    .where('payment_id', '=', refund.payment_id)
-    .executeTakeFirst();
-  return lane?.holder_refund_id === refund.id;
+export function laneHolder(
+  trx: Database | LedgerTransaction,
+  paymentId: string,
+): SelectQueryBuilder<Schema, 'lanes', { holder_refund_id: string }> {
+  return trx.selectFrom('lanes').select('holder_refund_id').where('payment_id', '=', paymentId);
 }
 
 /** `first`: whose turn it is once nobody holds the lane. */
@@ -69,8 +91,13 @@ async function queueOf(
   paymentId: string,
   nowMs: number,
 ): Promise<{ holder: string | null; first: string | null }> {
-  const holder = trx.selectFrom('lanes').select('holder_refund_id').where('payment_id', '=', paymentId);
-  const first = trx
+  return trx
+    .selectNoFrom([laneHolder(trx, paymentId).as('holder'), firstInLine(trx, paymentId, nowMs).as('first')])
+    .executeTakeFirstOrThrow();
+}
+
+function firstInLine(trx: LedgerTransaction, paymentId: string, nowMs: number) {
+  return trx
     .selectFrom('lane_waiters')
     .select('refund_id')
     .where('payment_id', '=', paymentId)
@@ -79,7 +106,6 @@ async function queueOf(
     .orderBy('enqueued_at')
     .orderBy('refund_id')
     .limit(1);
-  return trx.selectNoFrom([holder.as('holder'), first.as('first')]).executeTakeFirstOrThrow();
 }
 
 async function joinQueue(trx: LedgerTransaction, refund: RefundRow, nowMs: number): Promise<void> {

@@ -6,6 +6,7 @@ import type { ProviderRefund, SubmitOutcome } from '../domain/provider.js';
 import type { EvidenceSource } from '../domain/refund.js';
 import type { LookResult } from '../domain/saga-state.js';
 import {
+  attemptUpdate,
   updateAttempt,
   landed,
   otherOwner,
@@ -18,6 +19,7 @@ import {
 import {
   attemptsOf,
   isProvenAbsent,
+  lockWithAttempts,
   mayHaveMovedMoney,
   openOrLanded,
   othersOf,
@@ -27,7 +29,7 @@ import {
 } from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
 import { pauseProvider } from './provider-switches.js';
-import { lockRefund, SERVICE_ACTOR, showPending, transition, type RefundRow } from './refunds.js';
+import { SERVICE_ACTOR, showPending, transition, type Conclusion, type RefundRow } from './refunds.js';
 import { addExternal, standingOf, unbookOurs, type FullStanding } from './standing.js';
 import { storable } from './storable-text.js';
 
@@ -44,24 +46,23 @@ export interface Look {
 }
 
 /** Null where there is an open attempt to look for; else what the ledger knows without looking. */
-export async function lookNeeded(db: Database, refund: RefundRow): Promise<LookResult | null> {
-  const found = attemptToLookFor(await attemptsOf(db, refund.id));
+export function knownUnseen(refund: RefundRow, conclusions: readonly Conclusion[]): LookResult | null {
+  const found = attemptToLookFor(conclusions);
   if (!('known' in found)) return null;
   if (refund.review_ends_by === 'person') return { kind: 'awaitsPerson' };
-  return (await votesAwaited(db, refund)) ?? found.known;
+  return votesAwaited(refund, conclusions) ?? found.known;
 }
 
 /** While people are asked, and nothing of it shows, that is the answer. */
-async function votesAwaited(db: Database | LedgerTransaction, refund: RefundRow): Promise<LookResult | null> {
-  if (refund.status !== 'requires_approval') return null;
-  if ((await attemptsOf(db, refund.id)).some(mayHaveMovedMoney)) return null;
+function votesAwaited(refund: RefundRow, conclusions: readonly Conclusion[]): LookResult | null {
+  if (refund.status !== 'requires_approval' || conclusions.some(mayHaveMovedMoney)) return null;
   return { kind: 'awaitsVotes' };
 }
 
 /** An open attempt, else one that landed, else the last one: an older attempt may be open again. */
-export function attemptToLookFor(
-  attempts: readonly AttemptRow[],
-): { readonly attempt: AttemptRow } | { readonly known: LookResult } {
+export function attemptToLookFor<Attempt extends Conclusion>(
+  attempts: readonly Attempt[],
+): { readonly attempt: Attempt } | { readonly known: LookResult } {
   const last = attempts.at(-1);
   const attempt = openOrLanded(attempts) ?? last;
   switch (attempt?.conclusion) {
@@ -82,18 +83,17 @@ export function attemptToLookFor(
 
 /** Finds the attempt in a reading and stores what that says, evidence included. */
 export async function recordLook(db: Database, look: Look): Promise<LookResult> {
-  return db.transaction().execute(async (trx) => {
-    const locked = await lockRefund(trx, look.refundId);
-    const result = await lookAtLocked(trx, locked, look);
-    // Whatever it shows is kept; what follows from it is not ours to decide.
-    if (locked.refund.review_ends_by === 'person' && DECIDING.has(result.kind)) {
-      return { kind: 'awaitsPerson' };
-    }
-    // A look may end a wait for people, and begins none.
-    const isAsked = locked.refund.status === 'requires_approval';
-    const awaited = isAsked ? await votesAwaited(trx, await reread(trx, locked.refund)) : null;
-    return awaited ?? asAccepted(result);
-  });
+  return db.transaction().execute((trx) => recordLookWithin(trx, look));
+}
+
+export async function recordLookWithin(trx: LedgerTransaction, look: Look): Promise<LookResult> {
+  const { refund, result } = await lookLocked(trx, look);
+  // Whatever it shows is kept; what follows from it is not ours to decide.
+  if (refund.review_ends_by === 'person' && DECIDING.has(result.kind)) return { kind: 'awaitsPerson' };
+  if (refund.status !== 'requires_approval') return asAccepted(result);
+  // A look may end a wait for people, and begins none.
+  const awaited = votesAwaited(await reread(trx, refund), await attemptsOf(trx, refund.id));
+  return awaited ?? asAccepted(result);
 }
 
 /** The provider has said that it has it: whoever waits does so for its confirmation, wherever the wait began. */
@@ -105,22 +105,24 @@ const DECIDING: ReadonlySet<LookResult['kind']> = new Set(['landed', 'rejected',
 
 /** The same inside a step that decides more. */
 export async function lookWithin(trx: LedgerTransaction, look: Look): Promise<LookResult> {
-  return lookAtLocked(trx, await lockRefund(trx, look.refundId), look);
+  return (await lookLocked(trx, look)).result;
 }
 
-async function lookAtLocked(
+/** @returns the refund as it was before. */
+async function lookLocked(
   trx: LedgerTransaction,
-  { payment, refund }: Pick<Subject, 'payment' | 'refund'>,
   asSeen: Look,
-): Promise<LookResult> {
+): Promise<{ readonly refund: RefundRow; readonly result: LookResult }> {
   const look = { ...asSeen, reading: storable(asSeen.reading) };
-  const attempts = await attemptsOf(trx, look.refundId);
+  const { payment, refund, attempts } = await lockWithAttempts(trx, look.refundId);
   const wanted = attemptToLookFor(attempts);
-  if ('known' in wanted) return wanted.known;
+  if ('known' in wanted) return { refund, result: wanted.known };
   const { attempt } = wanted;
-  await noteLook(trx, refund.id, look.nowMs);
   const match = matchFor(refund, attempt, look, await standingOf(trx, payment));
-  return applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+  const result = await applyMatch(trx, { payment, refund, attempts, attempt }, match, look);
+  // What has landed was noted with its event.
+  if (result.kind !== 'landed') await noteLook(trx, refund.id, look.nowMs);
+  return { refund, result };
 }
 
 /** What a look makes of a reading: whose equal money it is may have been asked of a person, and is no look's to answer. */
@@ -233,11 +235,12 @@ export async function applyFound(
   };
   switch (shown.status) {
     case 'succeeded': {
-      await updateAttempt(trx, attempt, {
-        ...seen,
-        ...landed(seen.provider_refund_id, look.source, shown.providerStatus, look.reading.readAtMs),
+      const { providerStatus } = shown;
+      const evidence = landed(seen.provider_refund_id, look.source, providerStatus, look.reading.readAtMs);
+      const told = await appendEvent(trx, refund, event, look.nowMs, {
+        columns: { last_looked_at: new Date(look.nowMs) },
+        beside: [attemptUpdate(attempt, { ...seen, ...evidence })],
       });
-      const told = await appendEvent(trx, refund, event, look.nowMs);
       await noticeLateMoney(trx, { ...subject, refund: told }, true, look.nowMs);
       return { kind: 'landed' };
     }

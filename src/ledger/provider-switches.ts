@@ -1,4 +1,5 @@
-import type { Database, LedgerTransaction } from './database.js';
+import type { SelectQueryBuilder } from 'kysely';
+import type { Database, LedgerTransaction, Schema } from './database.js';
 
 /** The operator's kill switch of a provider: while it is off nothing new is sent there; reading goes on. */
 export interface SwitchChange {
@@ -45,12 +46,15 @@ export async function resumeProvider(trx: LedgerTransaction, change: SwitchChang
 }
 
 export async function isPaused(db: Database | LedgerTransaction, provider: string): Promise<boolean> {
-  const row = await db
-    .selectFrom('provider_switches')
-    .select('paused_at')
-    .where('provider', '=', provider)
-    .executeTakeFirst();
+  const row = await pausedSince(db, provider).executeTakeFirst();
   return row?.paused_at != null;
+}
+
+export function pausedSince(
+  db: Database | LedgerTransaction,
+  provider: string,
+): SelectQueryBuilder<Schema, 'provider_switches', { paused_at: Date | null }> {
+  return db.selectFrom('provider_switches').select('paused_at').where('provider', '=', provider);
 }
 
 async function appendProviderEvent(

@@ -2,6 +2,7 @@ import { sql, type Selectable } from 'kysely';
 import type { BrokenRule } from '../domain/eligibility.js';
 import type { RefundStatus } from '../domain/refund.js';
 import type { Database, Schema } from './database.js';
+import { fixedQuery } from './fixed-query.js';
 import { pageOf, type Page, type PageRequest } from './page.js';
 
 /** A refund as the ledger holds it, with the provider's own id of its payment. */
@@ -104,6 +105,8 @@ export interface StoredOutcome {
   readonly refusal: readonly BrokenRule[] | null;
   /** Which request asked first. */
   readonly firstAskId: string;
+  /** Null: there is none by that id, as after a refusal. */
+  readonly refund: RefundRow | null;
 }
 
 /** What became of an idempotency key; null: nothing is stored under it. */
@@ -112,16 +115,35 @@ export async function findOutcomeOfKey(
   actor: string,
   key: string,
 ): Promise<StoredOutcome | null> {
-  const row = await db
-    .selectFrom('idempotency')
-    .select(['fingerprint', 'refund_id', 'refusal', 'first_ask_id'])
-    .where('actor', '=', actor)
-    .where('key', '=', key)
-    .executeTakeFirst();
+  const [row] = await outcomesWithRefunds(db, { actor, key });
   if (!row) return null;
-  const { fingerprint, refund_id: refundId, refusal, first_ask_id: firstAskId } = row;
-  return { fingerprint, refundId, refusal, firstAskId };
+  const { fingerprint, refund_id: refundId, refusal, first_ask_id: firstAskId, ...refund } = row;
+  return {
+    fingerprint,
+    refundId,
+    refusal,
+    firstAskId,
+    refund: refund.id === null ? null : (refund as RefundRow),
+  };
 }
+
+const outcomesWithRefunds = fixedQuery((db, given: { actor: string; key: string }) =>
+  db
+    .selectFrom('idempotency')
+    .leftJoin('refunds', 'refunds.id', 'idempotency.refund_id')
+    .leftJoin('payments', 'payments.id', 'refunds.payment_id')
+    .select([
+      'idempotency.fingerprint',
+      'idempotency.refund_id',
+      'idempotency.refusal',
+      'idempotency.first_ask_id',
+    ])
+    .selectAll('refunds')
+    .select('payments.provider_payment_id')
+    .select(votesOfRound.as('votes'))
+    .where('idempotency.actor', '=', given.actor)
+    .where('idempotency.key', '=', given.key),
+);
 
 function refundsWithPayments(db: Database) {
   return db

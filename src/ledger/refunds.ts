@@ -1,10 +1,11 @@
-import type { Selectable } from 'kysely';
+import { sql, type Selectable } from 'kysely';
 import { newsOf } from '../domain/news.js';
 import type { ProviderError } from '../domain/provider.js';
 import { mayFollow, type Evidence, type FailureReason, type PendingReason } from '../domain/refund.js';
 import type { ApprovalState } from '../domain/vote.js';
 import type { Database, LedgerTransaction, Schema } from './database.js';
-import { changeRefund, type TrailEvent } from './event-chain.js';
+import { changeRefund, type TrailEvent, type WriteBeside } from './event-chain.js';
+import { fixedQuery } from './fixed-query.js';
 import { noteNews } from './outbox.js';
 
 export type RefundRow = Selectable<Schema['refunds']>;
@@ -42,43 +43,77 @@ export type StatusChange =
       readonly providerError: ProviderError | null;
     };
 
+export type Conclusion = Pick<Selectable<Schema['provider_attempts']>, 'number' | 'conclusion'>;
+
+/** With what became of its attempts, of which the same are left out as by `attemptsOf`. */
 export async function loadRefund(
   db: Database,
   refundId: string,
-): Promise<{ payment: PaymentRow; refund: RefundRow }> {
-  const refund = await db
-    .selectFrom('refunds')
-    .selectAll()
-    .where('id', '=', refundId)
-    .executeTakeFirstOrThrow();
-  const payment = await db
-    .selectFrom('payments')
-    .selectAll()
-    .where('id', '=', refund.payment_id)
-    .executeTakeFirstOrThrow();
-  return { payment, refund };
+): Promise<{ payment: PaymentRow; refund: RefundRow; conclusions: readonly Conclusion[] }> {
+  const { conclusions, ...row } = only(await withConclusions(db, { refundId }), refundId);
+  return { ...apart(row), conclusions };
 }
 
-/** Locks the payment, then the refund: always in this order, so that no two steps wait for each other. */
+/**
+ * Locks the payment, then the refund: always in this order, so that no two steps wait for each other. Rows are locked
+ * in the order in which they are named, and whatever was waited for, both are read anew once they are locked.
+ */
 export async function lockRefund(
   trx: LedgerTransaction,
   refundId: string,
 ): Promise<{ payment: PaymentRow; refund: RefundRow }> {
-  const payment = await trx
-    .selectFrom('payments')
-    .selectAll()
-    .where('id', '=', (select) =>
-      select.selectFrom('refunds').select('refunds.payment_id').where('refunds.id', '=', refundId),
-    )
-    .forUpdate()
-    .executeTakeFirstOrThrow();
-  const refund = await trx
+  return apart(only(await bothLocked(trx, { refundId }), refundId));
+}
+
+function only<Row>([row]: readonly Row[], refundId: string): Row {
+  if (row === undefined) throw new Error(`there is no refund ${refundId}`);
+  return row;
+}
+
+const bothLocked = fixedQuery((trx, { refundId }: { refundId: string }) =>
+  withPayment(trx, refundId).forUpdate(['payments', 'refunds']),
+);
+
+const withConclusions = fixedQuery((db, { refundId }: { refundId: string }) =>
+  withPayment(db, refundId).select(
+    sql<readonly Conclusion[]>`(
+      SELECT coalesce(json_agg(json_build_object('number', number, 'conclusion', conclusion) ORDER BY number), '[]')
+      FROM provider_attempts
+      WHERE refund_id = refunds.id AND (conclusion IS NULL OR conclusion <> 'not_sent' OR number = refunds.attempt)
+    )`.as('conclusions'),
+  ),
+);
+
+const OF_PAYMENT = 'payment ';
+// prettier-ignore
+const PAYMENT_COLUMNS = [
+  'id', 'provider', 'provider_payment_id', 'provider_payment_reference', 'amount_minor', 'currency', 'method',
+  'paid_at', 'reference', 'metadata', 'refunded_minor', 'reserved_minor', 'external_minor', 'settled_at',
+  'external_read_at', 'external_doubt', 'event_sequence', 'event_hash', 'event_mac', 'event_seal', 'created_by',
+  'created_at',
+] as const satisfies readonly (keyof PaymentRow)[];
+
+/** The payment's columns by names of their own: some of the refund's are called the same. */
+function withPayment(db: Database | LedgerTransaction, refundId: string) {
+  return db
     .selectFrom('refunds')
-    .selectAll()
-    .where('id', '=', refundId)
-    .forUpdate()
-    .executeTakeFirstOrThrow();
-  return { payment, refund };
+    .innerJoin('payments', 'payments.id', 'refunds.payment_id')
+    .selectAll('refunds')
+    .select((row) => PAYMENT_COLUMNS.map((name) => row.ref(`payments.${name}`).as(OF_PAYMENT + name)))
+    .where('refunds.id', '=', refundId);
+}
+
+function apart(row: Record<string, unknown>): { payment: PaymentRow; refund: RefundRow } {
+  const payment: Record<string, unknown> = {};
+  const refund: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(row)) {
+    if (name.startsWith(OF_PAYMENT)) payment[name.slice(OF_PAYMENT.length)] = value;
+    else refund[name] = value;
+  }
+  return {
+    payment: payment as Pick<PaymentRow, (typeof PAYMENT_COLUMNS)[number]>,
+    refund: refund as RefundRow,
+  };
 }
 
 /** What may change beside the status. */
@@ -104,12 +139,13 @@ export async function transition(
   event: Pick<TrailEvent, 'type' | 'data'> & Partial<TrailEvent>,
   nowMs: number,
   columns: OwnColumns = {},
+  beside: readonly WriteBeside[] = [],
 ): Promise<RefundRow> {
   if (!mayFollow(refund.status, change.status)) {
     throw new Error(`a ${refund.status} refund can't become ${change.status}`);
   }
   const version = refund.version + 1;
-  const written = await changeRefund(
+  const { refund: written, isHeard } = await changeRefund(
     trx,
     refund,
     {
@@ -135,8 +171,9 @@ export async function transition(
       version,
       updated_at: new Date(nowMs),
     },
+    beside,
   );
-  await noteNews(trx, written.id, newsOf(refund.status, written.status), nowMs);
+  if (isHeard) await noteNews(trx, written.id, newsOf(refund.status, written.status), nowMs);
   return written;
 }
 

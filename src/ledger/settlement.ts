@@ -1,8 +1,16 @@
 import { FAILURE_REASONS, isOpen, type FailureReason } from '../domain/refund.js';
-import { attemptsOf, mayHaveMovedMoney, openOrLanded, type AttemptRow } from './attempts.js';
+import type { LookResult } from '../domain/saga-state.js';
+import {
+  attemptsOf,
+  lockWithAttempts,
+  mayHaveMovedMoney,
+  openOrLanded,
+  type AttemptRow,
+} from './attempts.js';
 import type { Database, LedgerTransaction } from './database.js';
-import type { TrailEvent } from './event-chain.js';
+import type { TrailEvent, WriteBeside } from './event-chain.js';
 import { releaseLane } from './lanes.js';
+import { recordLookWithin, type Look } from './looks.js';
 import { lockRefund, transition, type RefundRow } from './refunds.js';
 
 export interface Closed {
@@ -22,21 +30,30 @@ const AWAITS_PERSON: Closing = { kind: 'refused', why: 'a person must end its re
 
 /** Reserved becomes refunded, once, on the evidence that the ledger itself holds. Safe to repeat. */
 export async function settleRefund(db: Database, refundId: string, nowMs: number): Promise<Closing> {
-  return db.transaction().execute(async (trx) => {
-    const { refund } = await lockRefund(trx, refundId);
-    if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
-    if (refund.review_ends_by === 'person') return AWAITS_PERSON;
-    const attempts = await attemptsOf(trx, refundId);
-    const [attempt, second] = attempts.filter((candidate) => candidate.conclusion === 'landed');
-    if (!attempt?.evidence) return { kind: 'refused', why: 'no attempt has landed' };
-    if (second) return { kind: 'refused', why: 'more than one attempt has landed' };
-    if (attempts.some((other) => other.conclusion === null)) {
-      return { kind: 'refused', why: 'an attempt is open' };
-    }
-    if (refund.money !== 'reserved') return { kind: 'refused', why: 'nothing is reserved for it any more' };
+  return db.transaction().execute((trx) => settleLanded(trx, refundId, nowMs));
+}
 
-    return settleWithin(trx, refund, attempt, { type: 'refund_succeeded', data: {} }, nowMs);
+/** A look, and the settlement of what it shows to have landed; the look's own result where nothing has. */
+export async function lookAndSettle(db: Database, look: Look): Promise<LookResult | Closing> {
+  return db.transaction().execute(async (trx) => {
+    const result = await recordLookWithin(trx, look);
+    return result.kind === 'landed' ? settleLanded(trx, look.refundId, look.nowMs) : result;
   });
+}
+
+async function settleLanded(trx: LedgerTransaction, refundId: string, nowMs: number): Promise<Closing> {
+  const { refund, attempts } = await lockWithAttempts(trx, refundId);
+  if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
+  if (refund.review_ends_by === 'person') return AWAITS_PERSON;
+  const [attempt, second] = attempts.filter((candidate) => candidate.conclusion === 'landed');
+  if (!attempt?.evidence) return { kind: 'refused', why: 'no attempt has landed' };
+  if (second) return { kind: 'refused', why: 'more than one attempt has landed' };
+  if (attempts.some((other) => other.conclusion === null)) {
+    return { kind: 'refused', why: 'an attempt is open' };
+  }
+  if (refund.money !== 'reserved') return { kind: 'refused', why: 'nothing is reserved for it any more' };
+
+  return settleWithin(trx, refund, attempt, { type: 'refund_succeeded', data: {} }, nowMs);
 }
 
 /** The caller holds the payment's row, and has judged. */
@@ -48,17 +65,15 @@ export async function settleWithin(
   nowMs: number,
 ): Promise<Closed> {
   if (!attempt.evidence) throw new Error('an attempt that landed has no evidence');
-  if (refund.money !== 'refunded') {
-    await trx
+  const moneyMoves: WriteBeside = (query) =>
+    query
       .updateTable('payments')
       .set((set) => ({
         refunded_minor: set('refunded_minor', '+', refund.amount_minor),
         reserved_minor: set('reserved_minor', '-', refund.money === 'reserved' ? refund.amount_minor : 0),
         settled_at: new Date(nowMs),
       }))
-      .where('id', '=', refund.payment_id)
-      .execute();
-  }
+      .where('id', '=', refund.payment_id);
   const facts = {
     attempt: attempt.number,
     amount_minor: refund.amount_minor,
@@ -72,6 +87,7 @@ export async function settleWithin(
     { ...event, data: { ...facts, ...event.data } },
     nowMs,
     { money: 'refunded', provider_refund_id: attempt.provider_refund_id },
+    refund.money === 'refunded' ? [] : [moneyMoves],
   );
   return { kind: 'closed', refund: settled, wakeRefundId: await releaseLane(trx, refund, nowMs) };
 }
@@ -84,10 +100,9 @@ export async function compensateRefund(
   nowMs: number,
 ): Promise<Closing> {
   return db.transaction().execute(async (trx) => {
-    const { refund } = await lockRefund(trx, refundId);
+    const { refund, attempts } = await lockWithAttempts(trx, refundId);
     if (!isOpen(refund.status)) return { kind: 'closed', refund, wakeRefundId: null };
     if (refund.review_ends_by === 'person') return AWAITS_PERSON;
-    const attempts = await attemptsOf(trx, refundId);
     if (openOrLanded(attempts)) return { kind: 'refused', why: 'an attempt is open or has landed' };
     // Whoever reaches Temporal may tell the process anything: what people decide ends by people, or by its time.
     if (refund.status === 'requires_approval') return { kind: 'refused', why: 'people are asked about it' };

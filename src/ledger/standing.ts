@@ -4,6 +4,7 @@ import { sumMinor } from '../domain/money.js';
 import type { PaymentSnapshot } from '../domain/provider.js';
 import type { LedgerTransaction } from './database.js';
 import { appendPaymentEvent } from './event-chain.js';
+import { fixedQuery } from './fixed-query.js';
 import { SERVICE_ACTOR, type PaymentRow, type RefundRow } from './refunds.js';
 
 /** What the ledger knows of a payment's refunds; read under the payment's lock. */
@@ -40,26 +41,7 @@ export interface FullStanding extends Standing {
 
 /** One statement, by the payment's refunds: their attempts have no index by payment, which each of them would pay for. */
 export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): Promise<FullStanding> {
-  const rows = await trx
-    .selectFrom('refunds')
-    .leftJoin('provider_attempts as attempt', (join) =>
-      join
-        .onRef('attempt.refund_id', '=', 'refunds.id')
-        .on((on) =>
-          on.or([
-            on('conclusion', 'is', null),
-            on('conclusion', '=', 'landed'),
-            on('attempt.provider_refund_id', 'is not', null),
-          ]),
-        ),
-    )
-    .select(['refunds.id as refund_id', 'refunds.money'])
-    .select(['attempt.number', 'attempt.amount_minor', 'attempt.provider_refund_id'])
-    .select(['attempt.conclusion', 'attempt.concluded_at'])
-    .where('refunds.payment_id', '=', payment.id)
-    .orderBy('refunds.id')
-    .orderBy('attempt.number')
-    .execute();
+  const rows = await refundsWithAttempts(trx, { paymentId: payment.id });
   const attempts = rows.flatMap(({ number, amount_minor: amountMinor, ...row }) =>
     number === null || amountMinor === null ? [] : [{ ...row, number, amountMinor }],
   );
@@ -92,6 +74,28 @@ export async function standingOf(trx: LedgerTransaction, payment: PaymentRow): P
     liveRefunds: live.size,
   };
 }
+
+const refundsWithAttempts = fixedQuery((trx, given: { paymentId: string }) =>
+  trx
+    .selectFrom('refunds')
+    .leftJoin('provider_attempts as attempt', (join) =>
+      join
+        .onRef('attempt.refund_id', '=', 'refunds.id')
+        .on((on) =>
+          on.or([
+            on('conclusion', 'is', null),
+            on('conclusion', '=', 'landed'),
+            on('attempt.provider_refund_id', 'is not', null),
+          ]),
+        ),
+    )
+    .select(['refunds.id as refund_id', 'refunds.money'])
+    .select(['attempt.number', 'attempt.amount_minor', 'attempt.provider_refund_id'])
+    .select(['attempt.conclusion', 'attempt.concluded_at'])
+    .where('refunds.payment_id', '=', given.paymentId)
+    .orderBy('refunds.id')
+    .orderBy('attempt.number'),
+);
 
 /**
  * Books what a reading shows as moved without us. Only while no attempt of the payment is open: before that, a new

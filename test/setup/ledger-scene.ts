@@ -61,6 +61,8 @@ interface AdmitOptions extends Partial<Admission> {
   readonly window?: RefundWindow | null;
   /** How many people must agree, or what says so under the lock; 0 where it is not given. */
   readonly approvals?: number | AdmissionRules['approvals'];
+  /** Whether its lane is taken with the reservation; not, where it is not given. */
+  readonly needsLane?: boolean;
 }
 
 /** A ledger of its own and its steps with what a test does not care about filled in. */
@@ -135,6 +137,7 @@ export async function openLedger(options: Parameters<typeof openDatabase>[1] = {
         capabilities = CAPABILITIES,
         window = null,
         approvals = 0,
+        needsLane = false,
         ...given
       } = options;
       const asked: EligibilityRequest = { amountMinor, currency: null, expectedRefundableMinor: null };
@@ -175,6 +178,7 @@ export async function openLedger(options: Parameters<typeof openDatabase>[1] = {
         window: () => window,
         contentHash: () => 'content-hash',
         approvals: typeof approvals === 'number' ? () => approvals : approvals,
+        needsLane: () => needsLane,
       });
     },
     refund: async (paymentId, options) => {
