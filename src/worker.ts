@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -36,6 +37,13 @@ import {
   type Parts,
 } from './wiring.js';
 
+/** A call may wait for its confirmation: three seconds with nothing to do. */
+const CALLS_AT_ONCE = 300;
+/**
+ * Temporal's library keeps the stack of every promise of a workflow, a fifth of what its thread does. This many frames
+ * still say where; errors outside workflows keep all of theirs.
+ */
+const WORKFLOW_STACK_FRAMES = 4;
 const DRAIN_WITHIN = '20s';
 const RESTART_AFTER_MS = 1_000;
 const UPKEEP_ENDS_WITHIN_MS = 3_000;
@@ -47,6 +55,7 @@ async function main(): Promise<void> {
   const target = temporalTarget(config, process.env);
   const parts = buildParts(config, log);
   await refuseWithoutAuditKeys(config, parts);
+  setFlagsFromString(`--stack-trace-limit=${WORKFLOW_STACK_FRAMES}`);
   const temporalMetrics = `127.0.0.1:${await freePort(0)}`;
   Runtime.install({
     shutdownSignals: [],
@@ -162,7 +171,12 @@ async function runWorkers(
         stickyQueueScheduleToStartTimeout: '5s',
       }),
       ...[...parts.providers.keys()].map((name) =>
-        Worker.create({ ...everywhere, taskQueue: providerTaskQueue(name), activities: providerActivities }),
+        Worker.create({
+          ...everywhere,
+          taskQueue: providerTaskQueue(name),
+          activities: providerActivities,
+          maxConcurrentActivityTaskExecutions: CALLS_AT_ONCE,
+        }),
       ),
       Worker.create({
         ...everywhere,

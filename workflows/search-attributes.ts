@@ -1,5 +1,5 @@
 /** What people can search refunds by in Temporal; set at the start where the door knows it, then only where it changes. */
-import { log, upsertSearchAttributes } from '@temporalio/workflow';
+import { log, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import type { SagaState, SagaTerms } from '../src/domain/saga-state.js';
 
@@ -40,9 +40,11 @@ export function showEnd(
   wasApproving: boolean,
 ): void {
   log.info('refund ended', { refundId, status });
+  const known = workflowInfo().typedSearchAttributes;
+  const isNew = ({ key, value }: SearchAttributePair): boolean => String(known.get(key)) !== String(value);
   upsertSearchAttributes([
     { key: STATUS, value: status },
-    ...(terms ? ofTerms(terms) : []),
+    ...(terms ? ofTerms(terms).filter(isNew) : []),
     ...(wasApproving ? noApproval() : []),
   ]);
 }
