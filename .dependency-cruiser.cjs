@@ -65,7 +65,8 @@ module.exports = {
           ENTRIES,
           TESTS,
           '^scripts/',
-          '^(simulators|simulation|lab)/main\\.ts$',
+          '^(simulators|simulation|lab|bench)/main\\.ts$',
+          '^bench/(provider|bare/(api|worker))\\.ts$',
           '\\.d\\.ts$',
           '^[^/]+\\.[cm]?js$',
         ],
@@ -231,7 +232,7 @@ module.exports = {
       name: 'nest-lives-in-the-api',
       severity: 'error',
       comment: 'The rest of the service is plain functions.',
-      from: { pathNot: ['^src/api/', '^src/(main|wiring)\\.ts$', TESTS] },
+      from: { pathNot: ['^src/api/', '^bench/bare/api\\.ts$', '^src/(main|wiring)\\.ts$', TESTS] },
       to: { path: NEST },
     },
 
@@ -247,7 +248,7 @@ module.exports = {
       severity: 'error',
       comment: 'What is shipped never reaches what is only for tests, demo and development.',
       from: { path: '^(src|workflows|activities)/', pathNot: TESTS },
-      to: { path: ['\\.spec\\.ts$', '^(test|simulators|simulation|lab|scripts)/'] },
+      to: { path: ['\\.spec\\.ts$', '^(test|simulators|simulation|lab|bench|scripts)/'] },
     },
     ...room('simulators', '^simulators/', {
       // Amounts and words of the domain, but no adapter: a double made from our own code repeats our misreadings.
@@ -268,6 +269,28 @@ module.exports = {
         builtin('[a-z_/]+'),
       ],
       mayTypes: ['^simulators/'],
+    }),
+    ...room('bench', '^bench/', {
+      // As the lab does: what is measured is what a user starts.
+      may: [
+        '^bench/',
+        '^lab/(seats|retries|dice)\\.ts$',
+        '^src/embedded/',
+        '^src/temporal\\.ts$',
+        DOMAIN,
+        '^workflows/messages\\.ts$',
+        packages('pg', 'undici', '@temporalio/(client|common|proto)'),
+        builtin('[a-z_/]+'),
+      ],
+      except: ['^bench/bare/'],
+    }),
+    ...room('bare', '^bench/bare/', {
+      // A yardstick of its own: nothing of the service, not even a type.
+      may: [
+        '^bench/(bare/|setting\\.ts$)',
+        packages('@temporalio/[^/]+', 'pg', 'undici', 'fastify'),
+        builtin('(crypto|url)'),
+      ],
     }),
   ],
 

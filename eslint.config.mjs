@@ -61,6 +61,7 @@ const readsEnvironment = [
   'src/config.ts',
   'src/{main,worker,dev,key,migrate,audit}.ts',
   'simulators/main.ts',
+  'bench/{main,setting}.ts',
   'scripts/**',
   'test/setup/**',
 ];

@@ -8,6 +8,7 @@ import { startNode } from '../src/embedded/parts.js';
 import { SCHEMA } from './bare/schema.js';
 import type { Contender } from './contender.js';
 import { AMOUNT_MINOR } from './estorno.js';
+import { PATH } from './site.js';
 
 export interface BareOptions extends SeatPlace {
   readonly kind: 'plain' | 'local';
@@ -34,7 +35,7 @@ export async function startBare(options: BareOptions): Promise<Contender> {
       name,
       script: join(options.builtDir, 'bench', 'bare', `${part}.js`),
       env: {
-        PATH: process.env['PATH'],
+        PATH,
         NODE_ENV: 'production',
         DATABASE_URL: databaseUrl,
         TEMPORAL_ADDRESS: options.temporalAddress,
@@ -50,10 +51,10 @@ export async function startBare(options: BareOptions): Promise<Contender> {
     start('worker', `bare-worker-${at + 1}`),
   );
   const http = new Pool(origin, { connections: CONNECTIONS, pipelining: 1 });
-  await retried(
-    async () => void (await (await http.request({ method: 'GET', path: '/health' })).body.dump()),
-    READY_WITHIN_MS,
-  );
+  await retried(async () => {
+    const answer = await http.request({ method: 'GET', path: '/health' });
+    await answer.body.dump();
+  }, READY_WITHIN_MS);
   return {
     name: options.kind === 'plain' ? 'bare saga' : 'bare, local activities',
     webhookUrl: `${origin}/webhook`,

@@ -18,8 +18,23 @@ const CONNECTIONS = 512;
 const READY_WITHIN_MS = 60_000;
 export const AMOUNT_MINOR = 10_000;
 
+export interface Estorno extends Contender {
+  /** With the key of one who may ask and decide on others' refunds. */
+  call(method: 'GET' | 'POST', path: string, body?: object, idempotencyKey?: string): Promise<Answer>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: {
+    readonly id: string;
+    readonly status?: string;
+    readonly has_more?: boolean;
+    readonly data?: readonly { readonly id: string }[];
+  };
+}
+
 /** The service itself: one API and its workers, as `npm run start:api` and `start:worker` run them. */
-export async function startEstorno(options: EstornoOptions): Promise<Contender> {
+export async function startEstorno(options: EstornoOptions): Promise<Estorno> {
   const { env, workers } = options;
   const api = serviceSeat(options, 'api', 1, await quietPort(), env);
   const crew = [];
@@ -37,21 +52,22 @@ export async function startEstorno(options: EstornoOptions): Promise<Contender> 
   await Promise.all(seats.map((seat) => untilReady(seat.address)));
   const http = new Pool(api.address, { connections: CONNECTIONS, pipelining: 1 });
   const db = new pg.Pool({ connectionString: options.databaseUrl, application_name: 'bench', max: 1 });
-  const post = async (path: string, body: object, idempotencyKey: string = randomUUID()) => {
+  const call: Estorno['call'] = async (method, path, body, idempotencyKey = randomUUID()) => {
     const answer = await http.request({
-      method: 'POST',
+      method,
       path,
       headers: {
         authorization: `Bearer ${key}`,
         'content-type': 'application/json',
         'idempotency-key': idempotencyKey,
       },
-      body: JSON.stringify(body),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    return { status: answer.statusCode, body: (await answer.body.json()) as { readonly id: string } };
+    return { status: answer.statusCode, body: (await answer.body.json()) as Answer['body'] };
   };
   return {
     name: 'Estorno',
+    call,
     webhookUrl: `${api.address}/v1/providers/pagou/webhook`,
     pids: {
       api: [pidOf(api)],
@@ -62,15 +78,14 @@ export async function startEstorno(options: EstornoOptions): Promise<Contender> 
       const registerSome = async (): Promise<void> => {
         while (ids.length < count) {
           const at = ids.push('') - 1;
-          const { status, body } = await post('/v1/payments', {
+          const { status, body } = await call('POST', '/v1/payments', {
             provider: 'pagou',
             provider_payment_id: randomUUID(),
             amount: AMOUNT_MINOR,
             currency: 'BRL',
             paid_at: new Date(Date.now() - 86_400_000).toISOString(),
           });
-          if (status !== 201)
-            throw new Error(`a payment was not registered: ${status} ${JSON.stringify(body)}`);
+          if (status !== 201) throw new Error(`no payment registered: ${status} ${JSON.stringify(body)}`);
           ids[at] = body.id;
         }
       };
@@ -78,7 +93,8 @@ export async function startEstorno(options: EstornoOptions): Promise<Contender> 
       return ids;
     },
     ask: async (paymentId, idempotencyKey) => {
-      const { status, body } = await post(
+      const { status, body } = await call(
+        'POST',
         '/v1/refunds',
         {
           payment_id: paymentId,

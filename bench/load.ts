@@ -25,20 +25,24 @@ export async function saturate(
   const beganAtMs = now();
   let sent = 0;
   let settled = 0;
-  let failed: unknown = null;
+  const failures: Error[] = [];
+  const ask = async (payment: string): Promise<void> => {
+    try {
+      if (!(await contender.ask(payment))) throw new Error('turned away below the limit');
+    } catch (error) {
+      failures.push(error as Error);
+    }
+  };
   const counts: { readonly settled: number; readonly atMs: number }[] = [];
   const ends = [beganAtMs + warmMs, beganAtMs + warmMs + measuredMs];
   while (counts.length < ends.length) {
-    if (failed) throw failed;
+    if (failures[0]) throw failures[0];
     // Processes that have just begun are slow: they come to it step by step.
     const share = Math.min(1, (now() - beganAtMs) / (warmMs * RAMP));
     for (; sent - settled < Math.max(1, underWay * share); sent += 1) {
       const payment = payments[sent];
       if (payment === undefined) throw new Error('more payments are wanted than were registered');
-      contender.ask(payment).then(
-        (asked) => (failed ??= asked === null ? new Error('turned away below the limit') : null),
-        (error: unknown) => (failed ??= error),
-      );
+      void ask(payment);
     }
     await pause(LOOK_EVERY_MS);
     settled = await contender.settledSince(beganAtMs);

@@ -24,15 +24,24 @@ export interface RoundOptions {
   readonly seconds: number;
 }
 
-/** From the request to the settlement; more only makes the queues longer. */
-const UNDER_WAY = 100;
-const WARM_MS = 8_000;
-const WARM_PAYMENTS = 1_000;
+/** Under way from the request to the settlement: more only makes the queues longer. */
+export const LOAD = { underWay: 60, warmMs: 8_000 };
 /** No machine that this is for does more. */
-const PER_SECOND_MAX = 200;
+const PER_SECOND_MAX = 150;
 const COUNTED = 5;
 const FIGURES_LAG_MS = 1_500;
 const READY_WITHIN_MS = 60_000;
+
+/** As many as may be asked for while it is saturated. */
+export function paymentsFor({
+  warmMs,
+  measuredMs,
+}: {
+  readonly warmMs: number;
+  readonly measuredMs: number;
+}): number {
+  return ((warmMs + measuredMs) / 1_000) * PER_SECOND_MAX;
+}
 
 /** Everybody's turn, in another order each round. */
 export async function runRounds(scene: Scene, options: RoundOptions): Promise<readonly Turn[]> {
@@ -71,14 +80,15 @@ async function takeTurn(
   seed: string,
 ): Promise<Turn> {
   const { meters } = scene;
+  const load = { ...LOAD, measuredMs: seconds * 1_000 };
   await scene.tellTarget(contender.webhookUrl);
   const steps = await countSteps(scene, contender);
 
   const readings: Reading[] = [];
   const { settled, perSecond } = await saturate(
     contender,
-    await contender.register(WARM_PAYMENTS + seconds * PER_SECOND_MAX),
-    { underWay: UNDER_WAY, warmMs: WARM_MS, measuredMs: seconds * 1_000 },
+    await contender.register(paymentsFor(load)),
+    load,
     async () => void readings.push(await meters.read(contender.pids)),
   );
   const [first, last] = readings;

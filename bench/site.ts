@@ -11,11 +11,16 @@ import { program, quietPort, type SeatPlace } from '../lab/seats.js';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.js';
 import { openMeters, type Meters } from './meters.js';
 import { startTemporalServer } from './temporal-server.js';
+import { TEMPORAL_SERVER_VERSION } from './temporal-server-binaries.js';
 
 export interface SiteOptions extends SeatPlace {
-  readonly engine: 'dev' | 'server';
+  /** A server that runs already, or one of our own. */
+  readonly engine: { readonly address: string } | 'dev' | 'server';
   readonly log: (line: string) => void;
 }
+
+/** Nothing else of the shell that started us reaches those that are measured. */
+export const PATH = '/usr/local/bin:/usr/bin:/bin';
 
 /** What all contenders share: the engine, PostgreSQL, the provider. */
 export interface Site {
@@ -89,21 +94,14 @@ interface Engine {
   readonly stop: () => Promise<void>;
 }
 
-/** TEMPORAL_ADDRESS of whoever has one; else a server of our own. */
 async function startEngine({ dataDir, engine, log }: SiteOptions, databaseUrl: string): Promise<Engine> {
-  const given = process.env['TEMPORAL_ADDRESS'];
-  if (given !== undefined) {
-    return {
-      name: given,
-      address: given,
-      pid: null,
-      metricsUrl: null,
-      stop: () => Promise.resolve(),
-    };
+  if (typeof engine === 'object') {
+    const stop = (): Promise<void> => Promise.resolve();
+    return { name: engine.address, address: engine.address, pid: null, metricsUrl: null, stop };
   }
   if (engine === 'server') {
     const server = await startTemporalServer({ dataDir, databaseUrl, log });
-    return { ...server, name: 'a Temporal server on PostgreSQL' };
+    return { ...server, name: `Temporal server ${TEMPORAL_SERVER_VERSION} on PostgreSQL` };
   }
   const server = await startTemporal({
     ...{ dataDir, log, port: await quietPort(), uiPort: null },
@@ -117,7 +115,7 @@ async function startProvider(options: SeatPlace) {
   const child = startNode({
     name: 'provider',
     script: join(options.builtDir, 'bench', 'provider.js'),
-    env: { PATH: process.env['PATH'], PAGOU_API_KEY: apiKey },
+    env: { PATH, PAGOU_API_KEY: apiKey },
     dataDir: options.dataDir,
     readsOutput: true,
   });
@@ -144,7 +142,7 @@ function serviceSettings(
 ): Record<string, string> {
   const keyRing = (): string => `bench:${randomBytes(32).toString('base64')}`;
   return {
-    PATH: '/usr/local/bin:/usr/bin:/bin',
+    PATH,
     HOME: dataDir,
     NODE_ENV: 'production',
     DATA_DIR: dataDir,

@@ -22,7 +22,7 @@ export async function findTemporalServerBinaries(
   const places: readonly [string, () => Promise<TemporalServerBinaries>][] = [
     ['on PATH', () => usable({ server: 'temporal-server', sqlTool: 'temporal-sql-tool' })],
     [`built before, in ${built}`, () => usable(builtIn(built))],
-    [`go install ${SOURCE}/cmd/server@v${VERSION}`, () => build(built, log)],
+    [`go install ${SOURCE}/cmd/server@v${TEMPORAL_SERVER_VERSION}`, () => build(built, log)],
   ];
   for (const [where, find] of places) {
     try {
@@ -33,16 +33,16 @@ export async function findTemporalServerBinaries(
   }
   throw new Error(
     [
-      `No Temporal server ${VERSION} could be found or built. Tried:`,
+      `No Temporal server ${TEMPORAL_SERVER_VERSION} could be found or built. Tried:`,
       ...tried,
       'Install Go 1.26 (https://go.dev/dl) on PATH, or set TEMPORAL_ADDRESS to a server of your own.',
     ].join('\n'),
   );
 }
 
-const VERSION = '1.32.0';
+export const TEMPORAL_SERVER_VERSION = '1.32.0';
 const SOURCE = 'go.temporal.io/server';
-const CACHED_NAME = `temporal-server-${VERSION}-${process.platform}-${process.arch}`;
+const CACHED_NAME = `temporal-server-${TEMPORAL_SERVER_VERSION}-${process.platform}-${process.arch}`;
 const ANSWER_TIMEOUT_MS = 20_000;
 const BUILD_TIMEOUT_MS = 900_000;
 const run = promisify(execFile);
@@ -56,7 +56,7 @@ function builtIn(folder: string): TemporalServerBinaries {
 async function usable(binaries: TemporalServerBinaries): Promise<TemporalServerBinaries> {
   for (const binary of [binaries.server, binaries.sqlTool]) {
     const said = await words(binary, ['--version']);
-    if (!said.includes(VERSION)) throw new Error(`${binary} is another version (${said.trim()})`);
+    if (!said.includes(TEMPORAL_SERVER_VERSION)) throw new Error(`${binary} is not it (${said.trim()})`);
   }
   return binaries;
 }
@@ -64,13 +64,15 @@ async function usable(binaries: TemporalServerBinaries): Promise<TemporalServerB
 /** Aside and then renamed, so that a half-built one is never taken; of several builders the first wins. */
 async function build(folder: string, log: (line: string) => void): Promise<TemporalServerBinaries> {
   await words('go', ['version']);
-  log(`building the Temporal server ${VERSION} from its source (go install, once, some minutes)`);
+  log(
+    `building the Temporal server ${TEMPORAL_SERVER_VERSION} from its source (go install, once, some minutes)`,
+  );
   await mkdir(dirname(folder), { recursive: true });
   const draft = await mkdtemp(`${folder}.building-`);
   try {
     const go = [`GOBIN=${draft}`, 'CGO_ENABLED=0', 'go', 'install'];
     for (const command of ['cmd/server', 'cmd/tools/sql']) {
-      await words('env', [...go, `${SOURCE}/${command}@v${VERSION}`], BUILD_TIMEOUT_MS);
+      await words('env', [...go, `${SOURCE}/${command}@v${TEMPORAL_SERVER_VERSION}`], BUILD_TIMEOUT_MS);
     }
     await usable(builtIn(draft));
     await rename(draft, folder).catch(() => usable(builtIn(folder)));

@@ -15,7 +15,7 @@ const written = files.filter(
 
 const LINES_MAX = 400;
 const OUR_FOLDERS =
-  /^(src|workflows|activities|simulators|simulation|lab|migrations|config|test|docs|scripts|\.ci)\//;
+  /^(src|workflows|activities|simulators|simulation|lab|bench|migrations|config|test|docs|scripts|\.ci)\//;
 const VAGUE_NAMES = [
   'util',
   'utils',
