@@ -34,6 +34,7 @@ export async function startBare(options: BareOptions): Promise<Contender> {
     startNode({
       name,
       script: join(options.builtDir, 'bench', 'bare', `${part}.js`),
+      flags: [],
       env: {
         PATH,
         NODE_ENV: 'production',

@@ -16,6 +16,8 @@ export interface EstornoOptions extends SeatPlace {
 const REGISTERED_AT_ONCE = 32;
 const CONNECTIONS = 512;
 const READY_WITHIN_MS = 60_000;
+/** As `npm run start:api` and `start:worker` have them. */
+const FLAGS = ['--max-semi-space-size=64'];
 export const AMOUNT_MINOR = 10_000;
 
 export interface Estorno extends Contender {
@@ -36,10 +38,10 @@ export interface Answer {
 /** The service itself: one API and its workers, as `npm run start:api` and `start:worker` run them. */
 export async function startEstorno(options: EstornoOptions): Promise<Estorno> {
   const { env, workers } = options;
-  const api = serviceSeat(options, 'api', 1, await quietPort(), env);
+  const api = serviceSeat(options, 'api', 1, await quietPort(), env, FLAGS);
   const crew = [];
   for (let number = 1; number <= workers; number += 1) {
-    crew.push(serviceSeat(options, 'worker', number, await quietPort(), env));
+    crew.push(serviceSeat(options, 'worker', number, await quietPort(), env, FLAGS));
   }
   const seats = [api, ...crew];
   await Promise.all(seats.map((seat) => seat.start()));

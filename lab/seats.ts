@@ -136,6 +136,7 @@ export function serviceSeat(
   number: number,
   port: number,
   env: NodeJS.ProcessEnv,
+  flags?: readonly string[],
 ): Seat {
   const address = `http://127.0.0.1:${port}`;
   let running: Child | null = null;
@@ -145,6 +146,7 @@ export function serviceSeat(
       running = startNode({
         ...program(options, role === 'api' ? 'main' : 'worker'),
         name: `${role}-${number}`,
+        ...(flags && { flags }),
         env: { ...env, [role === 'api' ? 'PORT' : 'WORKER_HEALTH_PORT']: String(port) },
       });
       await untilListens(address, running);

@@ -96,6 +96,8 @@ export interface NodeProgram {
   /** Absolute. */
   readonly script: string;
   readonly args?: readonly string[];
+  /** Of Node itself; unless given, those that make a log readable. */
+  readonly flags?: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly dataDir: string;
   readonly readsOutput?: boolean;
@@ -106,6 +108,7 @@ export function startNode({
   name,
   script,
   args = [],
+  flags = ['--enable-source-maps'],
   env,
   dataDir,
   readsOutput = false,
@@ -113,7 +116,7 @@ export function startNode({
   return startChild({
     name,
     command: process.execPath,
-    args: ['--enable-source-maps', script, ...args],
+    args: [...flags, script, ...args],
     env,
     logFile: join(dataDir, 'logs', `${name}.log`),
     readsOutput,

@@ -12,6 +12,7 @@ import {
 } from '../domain/breaker.js';
 import type { ProviderError } from '../domain/provider.js';
 import type { Database, Schema } from './database.js';
+import { fixedQuery } from './fixed-query.js';
 import { lockRefund, transition, type RefundRow } from './refunds.js';
 
 export type Gate = { readonly kind: 'open'; readonly permit: Permit } | ShutGate;
@@ -242,18 +243,21 @@ function latestAhead({ nowMs, retryMaxMs, probeMs }: Asking): number {
   return nowMs + Math.max(retryMaxMs, probeMs);
 }
 
+const gatesOf = fixedQuery((db, { provider }: { readonly provider: string }) =>
+  db
+    .selectFrom(sql<{ name: string }>`(SELECT ${provider}::text AS name)`.as('asked'))
+    .leftJoin('provider_switches as switch', 'switch.provider', 'asked.name')
+    .leftJoin('breakers as breaker', 'breaker.provider', 'asked.name')
+    .selectAll('breaker')
+    .select(['switch.paused_at', 'switch.resumed_at']),
+);
+
 async function standingOfProvider(
   db: Database,
   provider: string,
   latestMs = Infinity,
 ): Promise<ProviderStanding> {
-  const rows = await db
-    .selectFrom(sql<{ name: string }>`(SELECT ${provider}::text AS name)`.as('asked'))
-    .leftJoin('provider_switches as switch', 'switch.provider', 'asked.name')
-    .leftJoin('breakers as breaker', 'breaker.provider', 'asked.name')
-    .selectAll('breaker')
-    .select(['switch.paused_at', 'switch.resumed_at'])
-    .execute();
+  const rows = await gatesOf(db, { provider });
   const breakerOf = (operation: Operation): Breaker => {
     const row = rows.find((each) => each.operation === operation);
     if (!row) return UNTROUBLED;
