@@ -40,6 +40,7 @@ describe('what began under older code', () => {
         'rejected',
         'reminded-and-escalated',
         'resumed-while-approving',
+        'settled-within-the-task',
         'waited-for-balance',
       ]),
     );

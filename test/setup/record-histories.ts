@@ -31,6 +31,10 @@ const AMOUNT_MINOR = 4_200;
 const RECORDINGS: Readonly<Record<string, Recording>> = {
   'done-with-the-answer': asked({ provider: 'picpay' }),
   'confirmed-after-a-webhook': asked({ provider: 'efi' }),
+  'settled-within-the-task': asked({
+    provider: 'pagou',
+    fault: { operation: 'submit', name: 'confirm_delay', ms: 180 },
+  }),
   'refused-at-the-door': asked({ provider: 'pagou', amountMinor: AMOUNT_MINOR + 1 }),
   'lost-answer-adopted': asked({
     provider: 'braspag',
