@@ -11,9 +11,26 @@ import type { LedgerActivities, ProviderActivities } from './interface.js';
 
 /** The workflow task waits for this reading; what takes longer is for the provider's own queue. */
 const QUICK_READ_MS = 3_000;
+/** Half the workflow tasks of a worker: a provider that is slow to show leaves the others to everybody else. */
+const QUICK_LOOKS_AT_ONCE = 20;
+const TOO_MANY = { kind: 'unavailable', retryAfterMs: null } as const;
+let quickLooks = 0;
 
 /** For what is most likely there to be seen: looks, and settles what has landed. */
 export async function confirm(
+  deps: ActivityDeps,
+  input: Parameters<LedgerActivities['confirm']>[0],
+): ReturnType<LedgerActivities['confirm']> {
+  if (quickLooks >= QUICK_LOOKS_AT_ONCE) return TOO_MANY;
+  quickLooks += 1;
+  try {
+    return await confirmNow(deps, input);
+  } finally {
+    quickLooks -= 1;
+  }
+}
+
+async function confirmNow(
   deps: ActivityDeps,
   input: Parameters<LedgerActivities['confirm']>[0],
 ): ReturnType<LedgerActivities['confirm']> {

@@ -38,7 +38,7 @@ import {
 } from './wiring.js';
 
 /** A call may wait for its confirmation: three seconds with nothing to do. */
-const CALLS_AT_ONCE = 300;
+const CALLS_AT_ONCE = 200;
 /**
  * Temporal's library keeps the stack of every promise of a workflow, a fifth of what its thread does. This many frames
  * still say where; errors outside workflows keep all of theirs.

@@ -42,6 +42,18 @@ describe('whoever waits beside a call for its confirmation', () => {
     expect(await hasUnmatchedDeliveries(ledger.db, theirs.atProvider)).toBe(true);
   });
 
+  it('hears of one that was found while its time ran out', async () => {
+    const { named, told } = await watching();
+    await told();
+    const { heard } = await ledger.db.transaction().execute(async (trx) => {
+      await trx.selectFrom('webhook_inbox').select('digest').forUpdate().execute();
+      const asked = named(SHORT_MS);
+      await new Promise((resolve) => setTimeout(resolve, 2 * SHORT_MS));
+      return { heard: asked };
+    });
+    expect(await heard).toBe(true);
+  });
+
   it('waits to the end while the ledger is away, and fails nobody', async () => {
     const away = openDatabase('postgres://nobody:wrong@127.0.0.1:1/nothing');
     const webhooks = createAwaitedWebhooks(away, () => START_MS);

@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { sql } from 'kysely';
+import pg from 'pg';
 import { appendEvent } from '../src/ledger/attempt-writes.js';
 import type { LedgerTransaction } from '../src/ledger/database.js';
 import { takeLane } from '../src/ledger/lanes.js';
@@ -86,6 +87,25 @@ describe('what a step reads with the locks', () => {
       return { claims: both };
     });
     expect((await claims).map(({ kind }) => kind).sort()).toEqual(['claimed', 'exists']);
+  });
+});
+
+describe('a claim that PostgreSQL refuses', () => {
+  it('writes nothing more: were the transaction over by then, that would be on its own', async () => {
+    const refundId = await ledger.refund(await ledger.payment());
+    await takeLane(ledger.db, refundId, START_MS);
+    const claimed = await ledger.refund(await ledger.payment());
+    await ledger.submit(claimed, done());
+    const [other] = await ledger.attempts(claimed);
+    const sent = jest.spyOn(pg.Client.prototype, 'query');
+    const idempotencyKey = other?.idempotency_key ?? '';
+    await expect(ledger.claim(refundId, 1, { idempotencyKey })).rejects.toThrow('duplicate key');
+    const texts = sent.mock.calls.map(([statement]: readonly unknown[]) =>
+      typeof statement === 'string' ? statement : (statement as pg.QueryConfig).text,
+    );
+    sent.mockRestore();
+    const insert = texts.findIndex((text) => text.startsWith('insert into "provider_attempts"'));
+    expect(texts.slice(insert + 1)).toEqual(['rollback']);
   });
 });
 

@@ -53,6 +53,23 @@ test('texts that nobody repeats do not pile up on a connection', async () => {
   expect(rows).toEqual([{ held: 256 }]);
 });
 
+test('a transaction that is only to read writes nothing', async () => {
+  const writing = db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute((trx) => sql`CREATE TABLE written ()`.execute(trx));
+  await expect(writing).rejects.toThrow('read-only transaction');
+});
+
+test('a transaction in which a statement has failed does not end as if it were committed', async () => {
+  const failing = db.transaction().execute(async (trx) => {
+    await expect(sql`SELECT 1 / 0`.execute(trx)).rejects.toThrow('division by zero');
+  });
+  await expect(failing).rejects.toThrow('nothing was committed');
+  await findPayment(db);
+});
+
 function findPayment(from: Database): Promise<unknown> {
   return from.selectFrom('payments').selectAll().where('id', '=', 'pay_1').execute();
 }

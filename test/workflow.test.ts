@@ -127,6 +127,23 @@ describe('a hint', () => {
     expect(stage.seenOf(refundId)).toEqual(['admit', 'submit 1', 'look webhook', 'settle']);
   });
 
+  it('whose quick look fails is followed by one on the provider’s own queue', async () => {
+    const refundId = await stage.begin(
+      { confirmsQuickly: true },
+      {
+        submit: inTurn(accepted),
+        confirm: async () => {
+          throw ApplicationFailure.retryable('no database', 'LedgerUnavailable');
+        },
+      },
+    );
+    await stage.stageIs(refundId, 'confirming');
+    await stage.hint(refundId, 'webhook');
+    expect(await stage.resultOf(refundId)).toEqual(SUCCEEDED);
+    const seen = ['admit', 'submit 1', 'confirm webhook', 'look webhook', 'settle'];
+    expect(stage.seenOf(refundId)).toEqual(seen);
+  });
+
   it('from a person’s refresh counts as a poll', async () => {
     const refundId = await stage.begin({}, { submit: inTurn(accepted) });
     await stage.stageIs(refundId, 'confirming');

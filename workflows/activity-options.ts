@@ -21,6 +21,9 @@ export const LEDGER_STEP: LocalActivityOptions = {
 /** With one reading at the provider, which has 3 s of its own. */
 export const READING_STEP: LocalActivityOptions = { ...LEDGER_STEP, startToCloseTimeout: '6s' };
 
+/** Tried once: what fails here the provider's own queue tries again, at no cost of history or of workflow tasks. */
+export const QUICK_STEP: LocalActivityOptions = { ...READING_STEP, retry: { maximumAttempts: 1 } };
+
 /** What a person asked is judged in the ledger, again and again until PostgreSQL answers; a repeat changes nothing. */
 export const MESSAGE_STEP: ActivityOptions = {
   startToCloseTimeout: '15s',

@@ -11,7 +11,7 @@ import {
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, TemporalFailure } from '@temporalio/common';
 import { assertNever } from '../src/domain/errors.js';
 import { begin, decide } from '../src/domain/saga.js';
 import type { ApprovalStanding, Observation, SagaState, SagaTerms, Step } from '../src/domain/saga-state.js';
@@ -21,7 +21,7 @@ import type {
   LedgerActivities,
   ProviderActivities,
 } from '../activities/interface.js';
-import { LEDGER_STEP, providerCall, providerWatch, READING_STEP } from './activity-options.js';
+import { LEDGER_STEP, providerCall, providerWatch, QUICK_STEP, READING_STEP } from './activity-options.js';
 import { describeStage } from './details.js';
 import { refundIdOf, type Start } from './messages.js';
 import { afterWait, dismissResolutions, heed, isWoken, listen, noNews, wake, type News } from './news.js';
@@ -201,12 +201,8 @@ async function look(refundId: string, state: SagaState, news: News): Promise<Obs
   const source = heed(news) === 'webhook' ? 'webhook' : 'poll';
   news.heeded = null;
   if (terms.confirmsQuickly && source === 'webhook' && state.stage === 'confirming') {
-    const seen = await ledger.confirm.executeWithOptions(
-      { ...READING_STEP, summary: `Look at ${terms.provider}, settle` },
-      [{ refundId, source }],
-    );
-    if (seen.kind === 'closed') return closed(seen);
-    if (seen.kind !== 'unavailable') return { kind: 'looked', result: seen };
+    const seen = await confirm(refundId, terms);
+    if (seen) return seen;
   }
   try {
     const result = await provider.look.executeWithOptions(
@@ -217,6 +213,22 @@ async function look(refundId: string, state: SagaState, news: News): Promise<Obs
   } catch (error) {
     if (!(error instanceof ActivityFailure)) throw error;
     return { kind: 'looked', result: UNREAD };
+  }
+}
+
+/** Null where it came to nothing. */
+async function confirm(refundId: string, terms: SagaTerms): Promise<Observation | null> {
+  try {
+    const seen = await ledger.confirm.executeWithOptions(
+      { ...QUICK_STEP, summary: `Look at ${terms.provider}, settle` },
+      [{ refundId, source: 'webhook' }],
+    );
+    if (seen.kind === 'closed') return await closed(seen);
+    return seen.kind === 'unavailable' ? null : { kind: 'looked', result: seen };
+  } catch (error) {
+    // What a local step throws comes without the wrapping that a remote one's has.
+    if (!(error instanceof TemporalFailure)) throw error;
+    return null;
   }
 }
 

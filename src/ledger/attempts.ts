@@ -302,7 +302,8 @@ async function insertClaim(
   refund: RefundRow,
   standing: FullStanding,
 ): Promise<AttemptRow> {
-  const claimed = trx
+  // Not beside what follows: of two statements under way, the second is still sent where the first has failed.
+  const attempt = await trx
     .insertInto('provider_attempts')
     .values({
       refund_id: refund.id,
@@ -329,7 +330,7 @@ async function insertClaim(
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const changed = transition(
+  await transition(
     trx,
     refund,
     { status: 'pending', pendingReason: 'provider_processing' },
@@ -346,7 +347,6 @@ async function insertClaim(
     claim.nowMs,
     { attempt: claim.number },
   );
-  const [attempt] = await Promise.all([claimed, changed]);
   return attempt;
 }
 

@@ -11,9 +11,13 @@ export interface AwaitedWebhooks {
 
 /** One statement asks for all that wait in this process; it is sent as long as anybody waits. */
 const ASK_EVERY_MS = 20;
+/** What is being asked may have found the word, and marked it as followed: its answer is waited for so much longer. */
+const ANSWERS_WITHIN_MS = 1_000;
 
 interface Waiting {
   readonly payment: PaymentAtProvider;
+  /** By the clock of `performance.now()`. */
+  readonly untilMs: number;
   readonly end: (isNamed: boolean) => void;
 }
 
@@ -29,6 +33,7 @@ export function createAwaitedWebhooks(db: Database, nowMs: () => number): Awaite
     } catch {
       // The ledger is away: whoever waits is told of nothing, and the refund's own looks come later.
     }
+    for (const each of waiting) if (performance.now() >= each.untilMs) each.end(false);
     isAsking = waiting.size > 0;
     if (isAsking) setTimeout(() => void ask(), ASK_EVERY_MS);
   };
@@ -41,8 +46,8 @@ export function createAwaitedWebhooks(db: Database, nowMs: () => number): Awaite
           clearTimeout(timer);
           resolve(isNamed);
         };
-        const each = { payment, end };
-        const timer = setTimeout(() => end(false), withinMs);
+        const each = { payment, untilMs: performance.now() + withinMs, end };
+        const timer = setTimeout(() => end(false), withinMs + ANSWERS_WITHIN_MS);
         waiting.add(each);
         if (isAsking) return;
         isAsking = true;

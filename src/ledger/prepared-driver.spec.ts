@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
-import type pg from 'pg';
+import pg from 'pg';
 import { PreparedDriver } from './prepared-driver.js';
 
 interface Tables {
@@ -20,20 +20,46 @@ test('what was read where a transaction cannot begin is not believed', async () 
   await expect(reading).rejects.toThrow('cannot begin');
 });
 
+test('what a migration outdated is parsed anew through a pooler that tells statements apart by their texts', async () => {
+  const parsed = new Set<string>();
+  const outdated = new Set<string>();
+  const db = openOver(async (text) => {
+    await Promise.resolve();
+    if (outdated.has(text)) {
+      const error = new pg.DatabaseError('cached plan must not change result type', 0, 'error');
+      throw Object.assign(error, { routine: 'RevalidateCachedQuery' });
+    }
+    parsed.add(text);
+  });
+  const find = () => db.selectFrom('things').selectAll().where('id', '=', 'a').execute();
+  for (let migrations = 0; migrations < 2; migrations += 1) {
+    await find();
+    for (const text of parsed) outdated.add(text);
+    await expect(find()).resolves.toEqual([]);
+  }
+});
+
 function dbThatCannotBegin() {
   const sent: string[] = [];
+  const db = openOver(async (text) => {
+    sent.push(text);
+    await Promise.resolve();
+    if (text === 'begin') throw new Error('cannot begin');
+  });
+  return { db, sent };
+}
+
+/** Every statement goes to `take`, and finds nothing. */
+function openOver(take: (text: string) => Promise<void>) {
   const client = {
     query: async (statement: string | { text: string }) => {
-      const text = typeof statement === 'string' ? statement : statement.text;
-      sent.push(text);
-      await Promise.resolve();
-      if (text === 'begin') throw new Error('cannot begin');
+      await take(typeof statement === 'string' ? statement : statement.text);
       return { command: 'SELECT', rowCount: 0, rows: [] };
     },
     release: () => undefined,
   };
   const pool = { connect: () => Promise.resolve(client), end: () => Promise.resolve() } as unknown as pg.Pool;
-  const db = new Kysely<Tables>({
+  return new Kysely<Tables>({
     dialect: {
       createAdapter: () => new PostgresAdapter(),
       createDriver: () => new PreparedDriver(pool),
@@ -41,5 +67,4 @@ function dbThatCannotBegin() {
       createQueryCompiler: () => new PostgresQueryCompiler(),
     },
   });
-  return { db, sent };
 }

@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { CompiledQuery, DatabaseConnection, Driver, QueryResult, TransactionSettings } from 'kysely';
 import pg from 'pg';
 
 /** Whatever comes after so many texts is planned at each call: a connection keeps what it is given for good. */
 const NAMES_MAX = 256;
 const HASH_LENGTH = 16;
+const GENERATION_BYTES = 6;
 
 /** Has PostgreSQL parse and plan each text once a connection, and no longer once a call. */
 export class PreparedDriver implements Driver {
@@ -23,14 +24,19 @@ export class PreparedDriver implements Driver {
     return new PreparedConnection(await this.#pool.connect(), this.#names);
   }
 
-  beginTransaction(connection: PreparedConnection, settings: TransactionSettings): Promise<void> {
-    const level = settings.isolationLevel ? ` isolation level ${settings.isolationLevel}` : '';
-    connection.begin(`begin${level}`);
+  beginTransaction(
+    connection: PreparedConnection,
+    { isolationLevel, accessMode }: TransactionSettings,
+  ): Promise<void> {
+    const level = isolationLevel ? ` isolation level ${isolationLevel}` : '';
+    const mode = accessMode ? ` ${accessMode}` : '';
+    connection.begin(`begin${level}${mode}`);
     return Promise.resolve();
   }
 
   async commitTransaction(connection: PreparedConnection): Promise<void> {
-    await connection.end('commit');
+    // To a transaction in which a statement has failed, PostgreSQL answers with another word, and no error.
+    if ((await connection.end('commit')) !== 'COMMIT') throw new Error('nothing was committed');
   }
 
   async rollbackTransaction(connection: PreparedConnection): Promise<void> {
@@ -65,23 +71,25 @@ class PreparedConnection implements DatabaseConnection {
     this.#begun.catch(() => undefined);
   }
 
-  async end(word: 'commit' | 'rollback'): Promise<void> {
-    await this.client.query(word);
+  /** @returns what became of it. */
+  async end(word: 'commit' | 'rollback'): Promise<string> {
+    const { command } = await this.client.query(word);
     this.#inTransaction = false;
+    return command;
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    const name = this.#names.of(query);
+    const named = this.#names.of(query);
     try {
       const begun = this.#begun;
       this.#begun = null;
       // Were it to fail, the next statement would be on its own: of that nothing may come but an answer.
       if (!query.sql.startsWith('select')) await begun;
-      const [result] = await Promise.all([this.#send<R>(query, name), begun]);
+      const [result] = await Promise.all([this.#send<R>(query, named), begun]);
       return result;
     } catch (error) {
-      if (name === undefined || !isOutdated(error)) throw error;
-      this.#names.renew(query, name);
+      if (named === undefined || !isOutdated(error)) throw error;
+      this.#names.renew(query, named);
       // Nothing of it ran; but a transaction is over with it.
       if (this.#inTransaction) throw error;
       return this.#send(query, this.#names.of(query));
@@ -92,39 +100,41 @@ class PreparedConnection implements DatabaseConnection {
     throw new Error('nothing of the ledger is read as a stream');
   }
 
-  async #send<R>(
-    { sql: text, parameters }: CompiledQuery,
-    name: string | undefined,
-  ): Promise<QueryResult<R>> {
+  async #send<R>(query: CompiledQuery, named: Named | undefined): Promise<QueryResult<R>> {
     const { command, rowCount, rows } = await this.client.query<R & pg.QueryResultRow>({
-      text,
-      values: [...parameters],
-      ...(name === undefined ? {} : { name }),
+      ...(named ?? { text: query.sql }),
+      values: [...query.parameters],
     });
     return command === 'SELECT' ? { rows } : { rows, numAffectedRows: BigInt(rowCount ?? 0) };
   }
 }
 
+interface Named {
+  readonly name: string;
+  readonly text: string;
+}
+
 /** What each text is called on every connection of a pool. */
 class Names {
-  readonly #byText = new Map<string, string>();
-  #renewals = 0;
+  readonly #byText = new Map<string, Named>();
+  #generation = '';
 
   /** Undefined: it has none. */
-  of({ sql: text, parameters }: CompiledQuery): string | undefined {
+  of({ sql: text, parameters }: CompiledQuery): Named | undefined {
     const known = this.#byText.get(text);
     if (known !== undefined || parameters.length === 0 || this.#byText.size >= NAMES_MAX) return known;
     const hash = createHash('sha256').update(text).digest('base64url').slice(0, HASH_LENGTH);
-    const name = `${hash}_${this.#renewals}`;
-    this.#byText.set(text, name);
-    return name;
+    const named = { name: `${hash}${this.#generation}`, text: `${text}${this.#generation}` };
+    this.#byText.set(text, named);
+    return named;
   }
 
-  /** All get other names, unless they have had them since. */
-  renew(query: CompiledQuery, name: string): void {
-    if (this.#byText.get(query.sql) !== name) return;
+  /** All get other names, unless they have had them since. And other texts: PgBouncer tells statements apart by theirs. */
+  renew(query: CompiledQuery, named: Named): void {
+    if (this.#byText.get(query.sql) !== named) return;
     this.#byText.clear();
-    this.#renewals += 1;
+    // As no process had it before: what was parsed for another one may be outdated as well.
+    this.#generation = ` -- ${randomBytes(GENERATION_BYTES).toString('base64url')}`;
   }
 }
 
