@@ -45,6 +45,7 @@ import {
   type OpenRefund,
   type RefundHints,
 } from '../../workflows/start-options.js';
+import { crowdOf } from './crowd.js';
 import { watchForSilence } from './silence.js';
 
 /** What the front door asks of the process engine, and no more. */
@@ -87,6 +88,8 @@ export class EngineFailure extends Error {
 }
 
 const VERDICT_WITHIN_MS = 8_000;
+/** On two cores, that admit some twenty a second, the last of them is still answered in time. */
+const VERDICTS_AWAITED_MAX = 128;
 /** Longer than a verdict takes that waits for its provider (3 s). */
 const SILENT_AFTER_MS = 5_000;
 const HINT_WITHIN_MS = 4_000;
@@ -99,20 +102,23 @@ export function createRefundEngine(client: Client): RefundEngine {
     silentAfterMs: SILENT_AFTER_MS,
     isAnswer: (error) => error instanceof EngineFailure && error.kind === 'busy',
   });
+  const unlessCrowded = crowdOf(VERDICTS_AWAITED_MAX);
   const awaitVerdict = <T>(call: () => Promise<T>) =>
     askWhileAnswered(() => withinDeadline(client.connection, VERDICT_WITHIN_MS, call));
   return {
     requestRefund: (start, hints) =>
-      awaitVerdict(() =>
-        client.workflow.executeUpdateWithStart(admissionUpdate, {
-          args: [{ body: { fingerprint: start.body.fingerprint } }],
-          // One a request: an update id that repeats would answer without comparing the bodies.
-          updateId: start.body.askId,
-          startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
-            REFUND_WORKFLOW_TYPE,
-            refundStartOptions(start, hints),
-          ),
-        }),
+      unlessCrowded(() =>
+        awaitVerdict(() =>
+          client.workflow.executeUpdateWithStart(admissionUpdate, {
+            args: [{ body: { fingerprint: start.body.fingerprint } }],
+            // One a request: an update id that repeats would answer without comparing the bodies.
+            updateId: start.body.askId,
+            startWorkflowOperation: new WithStartWorkflowOperation<RefundWorkflow>(
+              REFUND_WORKFLOW_TYPE,
+              refundStartOptions(start, hints),
+            ),
+          }),
+        ),
       ),
     keepRunning: async (refund) => {
       await withinDeadline(client.connection, HINT_WITHIN_MS, () =>
