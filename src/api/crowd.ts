@@ -8,8 +8,10 @@ export function crowdOf(max: number): EnterUnlessCrowded {
   let inside = 0;
   return async (work) => {
     if (inside >= max) {
-      const detail = 'Too many wait for their verdict right now: nothing was done. Repeat it.';
-      throw new Problem('engine_unavailable', detail, { headers: { 'Retry-After': '1' } });
+      throw new Problem(
+        'engine_unavailable',
+        'Too many wait for their verdict right now: nothing was done. Repeat it.',
+      );
     }
     inside += 1;
     try {
